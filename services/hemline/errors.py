@@ -1,0 +1,62 @@
+"""Every error Hemline raises on purpose.
+
+HemlineError
+├── InvalidInputError        the caller sent something wrong; names the field   INVALID_ARGUMENT
+│   └── BadImageError        an image that is malformed, too large, or of a format we refuse
+├── NotFoundError            the named thing does not exist                     NOT_FOUND
+├── DeadlineError            the caller's time ran out                          DEADLINE_EXCEEDED
+├── OverloadedError          a bounded queue is full; try again later           RESOURCE_EXHAUSTED
+├── UnavailableError         a part of the cluster cannot be reached            UNAVAILABLE
+├── ReleaseError             a release is incomplete, altered or mismatched     FAILED_PRECONDITION
+├── CatalogueError           a catalogue cannot be read at all                  (command line only)
+└── NotBuiltError            the call is specified but not built yet            UNIMPLEMENTED
+
+`hemline.rpc` is the one place that turns these into gRPC statuses and back.
+"""
+
+from __future__ import annotations
+
+
+class HemlineError(Exception):
+    """Base of all errors raised by Hemline; the message is fit to show to a caller."""
+
+
+class InvalidInputError(HemlineError):
+    """A request or file field has an unacceptable value; `field` is its dotted path."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.reason = message
+
+
+class BadImageError(InvalidInputError):
+    """An image could not be accepted: wrong format, too many bytes or pixels, or broken data."""
+
+
+class NotFoundError(HemlineError):
+    """The user, item, release or model that was named does not exist."""
+
+
+class DeadlineError(HemlineError):
+    """The caller's deadline passed before the work was done."""
+
+
+class OverloadedError(HemlineError):
+    """A bounded queue is full."""
+
+
+class UnavailableError(HemlineError):
+    """A backend (Triton, event log, user state, another service) did not answer."""
+
+
+class ReleaseError(HemlineError):
+    """A release folder is incomplete, has a wrong checksum, or does not fit what it is used with."""
+
+
+class CatalogueError(HemlineError):
+    """A catalogue as a whole cannot be used (a missing file or column, no usable row)."""
+
+
+class NotBuiltError(HemlineError):
+    """The call is part of the published contract but has no implementation yet."""
