@@ -1,0 +1,162 @@
+"""Reading a CSV of unknown upbringing: a bad line costs itself, never its neighbours."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from hemline.errors import CatalogueError
+
+MAX_LINE_BYTES = 64 * 1024
+_MAX_LINES_PER_ROW = 20
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that is no row: its number in the file (from 1), why, and how it begins."""
+
+    number: int
+    reason: str
+    beginning: str
+
+
+def read_rows(
+    path: Path,
+    required: Sequence[str],
+    on_bad_line: Callable[[BadLine], None],
+    on_unknown_columns: Callable[[list[str]], None] = lambda _names: None,
+    known: Sequence[str] = (),
+) -> Iterator[dict[str, str]]:
+    """The rows of a UTF-8, comma-separated file with a header, one dict each.
+
+    A row may span lines inside quotes, but a line that is a whole row by itself is never swallowed
+    by an unclosed quote above it. Lines that cannot be read go to `on_bad_line` and reading goes
+    on with the next. Raises CatalogueError when the file or one of the `required` columns is
+    missing.
+    """
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise CatalogueError(f"{path} cannot be read: {error.strerror}") from error
+    with stream:
+        lines = _Lines(stream, on_bad_line)
+        header = _header(lines, path, required)
+        unknown = [name for name in header if name not in (*required, *known)]
+        if unknown:
+            on_unknown_columns(unknown)
+        for line in lines:
+            row = _parse(line.text)
+            if row is None:
+                row = _joined(line, lines, len(header))
+            if row is None:
+                lines.refuse(line, "broken quotes")
+            elif len(row) != len(header):
+                few_or_many = "too few" if len(row) < len(header) else "too many"
+                lines.refuse(line, f"{few_or_many} columns")
+            else:
+                yield dict(zip(header, row, strict=True))
+
+
+@dataclass(frozen=True)
+class _Line:
+    number: int
+    text: str
+
+
+class _Lines:
+    """Decoded, non-blank lines with look-ahead; undecodable ones are reported and left out."""
+
+    def __init__(self, stream: BinaryIO, on_bad_line: Callable[[BadLine], None]) -> None:
+        self._stream = stream
+        self._on_bad_line = on_bad_line
+        self._number = 0
+        self._ahead: list[_Line] = []
+
+    def __iter__(self) -> Iterator[_Line]:
+        while (line := self.peek(0)) is not None:
+            self._ahead.pop(0)
+            yield line
+
+    def peek(self, distance: int) -> _Line | None:
+        while len(self._ahead) <= distance:
+            line = self._next()
+            if line is None:
+                return None
+            self._ahead.append(line)
+        return self._ahead[distance]
+
+    def skip(self, count: int) -> None:
+        del self._ahead[:count]
+
+    def refuse(self, line: _Line, reason: str) -> None:
+        self._on_bad_line(BadLine(line.number, reason, line.text[:80]))
+
+    def _next(self) -> _Line | None:
+        while raw := self._stream.readline(MAX_LINE_BYTES):
+            self._number += 1
+            too_long = not raw.endswith(b"\n") and len(raw) == MAX_LINE_BYTES
+            if too_long:
+                self._skip_to_line_end()
+            if self._number == 1:
+                raw = raw.removeprefix(b"\xef\xbb\xbf")
+            text = raw.decode("utf-8", errors="replace").rstrip("\r\n")
+            line = _Line(self._number, text)
+            if too_long:
+                self.refuse(line, f"a line longer than {MAX_LINE_BYTES} bytes")
+            elif "\0" in text:
+                self.refuse(line, "NUL bytes")
+            elif not _is_utf8(raw):
+                self.refuse(line, "not UTF-8")
+            elif text.strip():
+                return line
+        return None
+
+    def _skip_to_line_end(self) -> None:
+        while (rest := self._stream.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
+            pass
+
+
+def _header(lines: _Lines, path: Path, required: Sequence[str]) -> list[str]:
+    line = next(iter(lines), None)
+    header = [name.strip() for name in (_parse(line.text) if line else None) or []]
+    missing = [name for name in required if name not in header]
+    if missing:
+        raise CatalogueError(f"{path} lacks the column(s) {', '.join(missing)}")
+    if len(set(header)) < len(header):
+        raise CatalogueError(f"{path} names a column twice: {', '.join(header)}")
+    return header
+
+
+def _joined(first: _Line, lines: _Lines, width: int) -> list[str] | None:
+    """The row that starts in `first` and closes its quotes some lines later, if there is one."""
+    text = first.text
+    for extra in range(_MAX_LINES_PER_ROW):
+        line = lines.peek(extra)
+        alone = None if line is None else _parse(line.text)
+        if line is None or (alone is not None and len(alone) == width):
+            return None
+        text += "\n" + line.text
+        row = _parse(text)
+        if row is not None and len(row) == width:
+            lines.skip(extra + 1)
+            return row
+    return None
+
+
+def _parse(text: str) -> list[str] | None:
+    try:
+        rows = list(csv.reader(text.split("\n"), strict=True))
+    except csv.Error:
+        return None
+    return rows[0] if len(rows) == 1 else None
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,106 @@
+"""What an import did to every row: kept, repaired, dropped, and why, with examples to look at."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from hemline_training.catalogue.items_file import write_atomically
+
+Kind = Literal["dropped", "repaired", "noted"]
+
+EXAMPLES_PER_REASON = 5
+_EXAMPLE_CHARACTERS = 160
+
+
+@dataclass
+class Reason:
+    """One thing that happened to rows. Only "dropped" removes a row, each row at most once."""
+
+    kind: Kind
+    count: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+@dataclass
+class ImportReport:
+    """Counts of one import; `rows_in - sum of dropped counts == rows_out` always holds.
+
+    `figures` holds what was measured on the way (shares between 0 and 1, counts); `files` what was
+    written, by name.
+    """
+
+    source: str
+    rows_in: int = 0
+    rows_out: int = 0
+    reasons: dict[str, Reason] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+
+    def count(self, kind: Kind, reason: str, example: str = "", times: int = 1) -> None:
+        """Adds `times` to a reason and keeps the first few examples."""
+        entry = self.reasons.setdefault(reason, Reason(kind))
+        entry.count += times
+        if example and len(entry.examples) < EXAMPLES_PER_REASON:
+            entry.examples.append(example[:_EXAMPLE_CHARACTERS])
+
+    def dropped(self) -> int:
+        """Rows that did not come out."""
+        return sum(r.count for r in self.reasons.values() if r.kind == "dropped")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and numbers, stable in order."""
+        return {
+            "source": self.source,
+            "rows_in": self.rows_in,
+            "rows_out": self.rows_out,
+            "reasons": {
+                name: {"kind": r.kind, "count": r.count, "examples": r.examples}
+                for name, r in self._ordered()
+            },
+            "figures": self.figures,
+            "files": self.files,
+        }
+
+    def to_text(self, width: int = 110) -> str:
+        """A table for people, without colour codes."""
+        table = Table(title=f"{self.source}: {self.rows_in:,} rows in, {self.rows_out:,} items out")
+        table.add_column("what happened")
+        table.add_column("rows", justify="right")
+        table.add_column("why")
+        table.add_column("for example", overflow="ellipsis", no_wrap=True)
+        for name, reason in self._ordered():
+            example = reason.examples[0] if reason.examples else ""
+            table.add_row(reason.kind, f"{reason.count:,}", name, _printable(example))
+        text = io.StringIO()
+        console = Console(file=text, width=width, no_color=True, markup=False, highlight=False)
+        console.print(table)
+        for name, value in self.figures.items():
+            console.print(f"  {name}: {_figure(value)}")
+        for name, path in self.files.items():
+            console.print(f"  wrote {name}: {path}", soft_wrap=True)
+        return text.getvalue()
+
+    def write(self, path: Path) -> None:
+        """Writes `to_json()` to `path`, whole or not at all."""
+        text = json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n"
+        with write_atomically(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    def _ordered(self) -> list[tuple[str, Reason]]:
+        order = {"dropped": 0, "repaired": 1, "noted": 2}
+        return sorted(self.reasons.items(), key=lambda e: (order[e[1].kind], -e[1].count, e[0]))
+
+
+def _figure(value: float) -> str:
+    return f"{value:,}" if value == int(value) and value != 1.0 else f"{value:.4f}"
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
