@@ -70,11 +70,14 @@ class ImportReport:
 
     def to_text(self, width: int = 110) -> str:
         """A table for people, without colour codes."""
-        table = Table(title=f"{self.source}: {self.rows_in:,} rows in, {self.rows_out:,} items out")
-        table.add_column("what happened")
-        table.add_column("rows", justify="right")
-        table.add_column("why")
-        table.add_column("for example", overflow="ellipsis", no_wrap=True)
+        table = Table(
+            title=f"{self.source}: {self.rows_in:,} rows in, {self.rows_out:,} items out",
+            expand=True,
+        )
+        table.add_column("what happened", width=13)
+        table.add_column("rows", justify="right", width=8)
+        table.add_column("why", ratio=3)
+        table.add_column("for example", ratio=2, overflow="ellipsis", no_wrap=True)
         for name, reason in self._ordered():
             example = reason.examples[0] if reason.examples else ""
             table.add_row(reason.kind, f"{reason.count:,}", name, _printable(example))

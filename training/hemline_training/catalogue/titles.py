@@ -13,6 +13,7 @@ _GENDER_WORDS = {
     "mens": "Men",
     "women": "Women",
     "womens": "Women",
+    "woman": "Women",
     "boy": "Boys",
     "boys": "Boys",
     "girl": "Girls",
@@ -22,6 +23,16 @@ _GENDER_WORDS = {
     "kid": "Kids",
     "kids": "Kids",
 }
+_GLUED = re.compile(
+    r"(?<=[a-z])(?=(?:Men|Women|Boys|Girls|Unisex|Kids)\b)"  # "JonyBoys Check"
+    r"|(?<=\bMen)(?=[A-Z][a-z])|(?<=\bWomen)(?=[A-Z][a-z])"  # "MenCasual"
+    r"|(?<=\bBoys)(?=[A-Z][a-z])|(?<=\bGirls)(?=[A-Z][a-z])"
+)
+_FOR_HER = re.compile(r"\bfor her\b", re.IGNORECASE)
+# What gets into a title column by accident: a header, a test row, a picture's file name.
+_PLACEHOLDER = re.compile(
+    r"productdisplayname|\bdispname\b|\.(?:jpe?g|png|webp|gif)$", re.IGNORECASE
+)
 _POSSESSIVE = re.compile(r"['’]s\b|['’](?=\s|$)")
 
 # A brand name that begins with another brand's name and is another house. Every other longer name
@@ -33,7 +44,8 @@ _SAME_BRAND = {
     "mr": "mrmen",
     "provouge": "provogue",
     "chromozone": "chromozome",
-    "jdelpozo": "jdelpozo",
+    "visudh": "vishudh",
+    "hugoboss": "boss",
 }
 _LONGEST_BRAND_WORDS = 5
 
@@ -42,6 +54,21 @@ def clean_title(title: str) -> str:
     """Entities decoded, control characters and runs of white space made one blank, ends trimmed."""
     text = html.unescape(title)
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def unglue_gender(title: str) -> str:
+    """The title with the blank that a gender word lost: "JonyBoys Check" -> "Jony Boys Check"."""
+    return _GLUED.sub(" ", title)
+
+
+def is_placeholder(title: str) -> bool:
+    """Whether the title is no product's name but a header, a test entry or a file name."""
+    return _PLACEHOLDER.search(title) is not None
+
+
+def is_for_children(title: str) -> bool:
+    """Whether the title says Kids, Boys or Girls anywhere."""
+    return any(_gender_word(word) in ("Kids", "Boys", "Girls") for word in title.split())
 
 
 def gender_of_title(title: str, brand_words: int = 0) -> str | None:
@@ -54,7 +81,7 @@ def gender_of_title(title: str, brand_words: int = 0) -> str | None:
         gender = _gender_word(word)
         if gender is not None and gender != "Kids":
             return gender
-    return None
+    return "Women" if _FOR_HER.search(title) else None
 
 
 def _gender_word(word: str) -> str | None:
@@ -67,13 +94,17 @@ def _gender_word(word: str) -> str | None:
 class BrandVocabulary:
     """Brands known from how often titles begin with them.
 
-    Two sources: the words before a gender word, and, in titles without one, the longest beginning
-    that titles share before they branch out. A brand needs `min_count` titles; what is rarer is
-    more often a typo or a product line than a brand, and is left unknown.
+    Two sources: the words before a gender word, which need `min_count` titles, and, in titles
+    without one, the longest beginning that `min_shared` titles have in common before they branch
+    out. What is rarer is more often a typo or a product line than a brand, and is left unknown.
     """
 
     def __init__(
-        self, titles: Iterable[str], ordinary: Iterable[str] = (), min_count: int = 5
+        self,
+        titles: Iterable[str],
+        ordinary: Iterable[str] = (),
+        min_count: int = 3,
+        min_shared: int = 5,
     ) -> None:
         """`ordinary`: words (colours, article types) that never are a brand by themselves."""
         spellings: dict[str, Counter[str]] = {}
@@ -86,7 +117,7 @@ class BrandVocabulary:
                 openings.append(words)
             elif 0 < place <= _LONGEST_BRAND_WORDS:
                 _count(spellings, words[:place])
-        for words in _shared_openings(openings, min_count):
+        for words in _shared_openings(openings, min_shared):
             _count(spellings, words)
         counts = {key: sum(c.values()) for key, c in spellings.items()}
         self._names = {
