@@ -79,12 +79,12 @@ class Release:
     @cached_property
     def item_content(self) -> F32:
         """float32 (n, clip_dim), unit norm."""
-        return self.array("item_content")
+        return np.asarray(self.array("item_content"))
 
     @cached_property
     def item_tower(self) -> F32:
         """float32 (n, tower_dim), unit norm."""
-        return self.array("item_tower")
+        return np.asarray(self.array("item_tower"))
 
     def array(self, name: str) -> Any:
         """The array of NAME.npy, one row an item.

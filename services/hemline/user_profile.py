@@ -42,7 +42,8 @@ def profile_weights(kinds: Sequence[str], occurred_ms: Sequence[int]) -> F32:
     age_days = (occurred.max() - occurred) / MS_PER_DAY
     events_later = np.arange(len(kinds) - 1, -1, -1)
     recency = 0.5 ** (age_days / RECENCY_HALF_LIFE_DAYS) * RECENCY_PER_EVENT**events_later
-    return (grade * recency).astype(np.float32)
+    weights: F32 = (grade * recency).astype(np.float32)
+    return weights
 
 
 def profile_vector(content: F32, weights: npt.ArrayLike) -> F32 | None:
@@ -55,7 +56,7 @@ def profile_vector(content: F32, weights: npt.ArrayLike) -> F32 | None:
     weights = np.asarray(weights, dtype=np.float32)
     if not (weights > 0).any():
         return None
-    mean = weights @ content
+    mean = np.asarray(weights @ content)
     if not np.linalg.norm(mean) > 1e-6 * np.abs(weights).sum():
         return None
     return normalise(mean)

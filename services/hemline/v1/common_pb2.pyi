@@ -25,20 +25,22 @@ EVENT_KIND_PURCHASE: EventKind
 EVENT_KIND_DISLIKE: EventKind
 
 class Filter(_message.Message):
-    __slots__ = ("all_of", "any_of", "not_in", "range", "in_stock")
+    __slots__ = ("all_of", "any_of", "negated", "is_in", "not_in", "range", "in_stock")
     ALL_OF_FIELD_NUMBER: _ClassVar[int]
     ANY_OF_FIELD_NUMBER: _ClassVar[int]
-    NOT_FIELD_NUMBER: _ClassVar[int]
-    IN_FIELD_NUMBER: _ClassVar[int]
+    NEGATED_FIELD_NUMBER: _ClassVar[int]
+    IS_IN_FIELD_NUMBER: _ClassVar[int]
     NOT_IN_FIELD_NUMBER: _ClassVar[int]
     RANGE_FIELD_NUMBER: _ClassVar[int]
     IN_STOCK_FIELD_NUMBER: _ClassVar[int]
     all_of: FilterList
     any_of: FilterList
+    negated: Filter
+    is_in: AttributeIn
     not_in: AttributeIn
     range: NumericRange
     in_stock: bool
-    def __init__(self, all_of: _Optional[_Union[FilterList, _Mapping]] = ..., any_of: _Optional[_Union[FilterList, _Mapping]] = ..., not_in: _Optional[_Union[AttributeIn, _Mapping]] = ..., range: _Optional[_Union[NumericRange, _Mapping]] = ..., in_stock: _Optional[bool] = ..., **kwargs) -> None: ...
+    def __init__(self, all_of: _Optional[_Union[FilterList, _Mapping]] = ..., any_of: _Optional[_Union[FilterList, _Mapping]] = ..., negated: _Optional[_Union[Filter, _Mapping]] = ..., is_in: _Optional[_Union[AttributeIn, _Mapping]] = ..., not_in: _Optional[_Union[AttributeIn, _Mapping]] = ..., range: _Optional[_Union[NumericRange, _Mapping]] = ..., in_stock: _Optional[bool] = ...) -> None: ...
 
 class FilterList(_message.Message):
     __slots__ = ("filters",)

@@ -78,7 +78,7 @@ class LoggedEvent(_message.Message):
     def __init__(self, event: _Optional[_Union[Event, _Mapping]] = ..., accepted_ms: _Optional[int] = ...) -> None: ...
 
 class LoggedImport(_message.Message):
-    __slots__ = ("import_id", "user_id", "encoder_id", "vector", "weight", "items", "accepted_ms")
+    __slots__ = ("import_id", "user_id", "encoder_id", "vector", "weight", "items", "accepted_ms", "replace")
     IMPORT_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     ENCODER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -86,6 +86,7 @@ class LoggedImport(_message.Message):
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_MS_FIELD_NUMBER: _ClassVar[int]
+    REPLACE_FIELD_NUMBER: _ClassVar[int]
     import_id: str
     user_id: str
     encoder_id: str
@@ -93,14 +94,16 @@ class LoggedImport(_message.Message):
     weight: float
     items: int
     accepted_ms: int
-    def __init__(self, import_id: _Optional[str] = ..., user_id: _Optional[str] = ..., encoder_id: _Optional[str] = ..., vector: _Optional[bytes] = ..., weight: _Optional[float] = ..., items: _Optional[int] = ..., accepted_ms: _Optional[int] = ...) -> None: ...
+    replace: bool
+    def __init__(self, import_id: _Optional[str] = ..., user_id: _Optional[str] = ..., encoder_id: _Optional[str] = ..., vector: _Optional[bytes] = ..., weight: _Optional[float] = ..., items: _Optional[int] = ..., accepted_ms: _Optional[int] = ..., replace: _Optional[bool] = ...) -> None: ...
 
 class EventRecord(_message.Message):
-    __slots__ = ("event",)
+    __slots__ = ("event", "history_import")
     EVENT_FIELD_NUMBER: _ClassVar[int]
-    IMPORT_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_IMPORT_FIELD_NUMBER: _ClassVar[int]
     event: LoggedEvent
-    def __init__(self, event: _Optional[_Union[LoggedEvent, _Mapping]] = ..., **kwargs) -> None: ...
+    history_import: LoggedImport
+    def __init__(self, event: _Optional[_Union[LoggedEvent, _Mapping]] = ..., history_import: _Optional[_Union[LoggedImport, _Mapping]] = ...) -> None: ...
 
 class Exposure(_message.Message):
     __slots__ = ("request_id", "user_id", "release", "arm", "surface", "item_ids", "scores", "degraded_stages", "answered_ms")
@@ -123,3 +126,17 @@ class Exposure(_message.Message):
     degraded_stages: _containers.RepeatedScalarFieldContainer[str]
     answered_ms: int
     def __init__(self, request_id: _Optional[str] = ..., user_id: _Optional[str] = ..., release: _Optional[str] = ..., arm: _Optional[str] = ..., surface: _Optional[str] = ..., item_ids: _Optional[_Iterable[str]] = ..., scores: _Optional[_Iterable[float]] = ..., degraded_stages: _Optional[_Iterable[str]] = ..., answered_ms: _Optional[int] = ...) -> None: ...
+
+class DeadLetter(_message.Message):
+    __slots__ = ("topic", "partition", "offset", "value", "reason")
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    topic: str
+    partition: int
+    offset: int
+    value: bytes
+    reason: str
+    def __init__(self, topic: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., value: _Optional[bytes] = ..., reason: _Optional[str] = ...) -> None: ...

@@ -1,0 +1,118 @@
+"""python -m hemline.gateway: the public door, with retrieval and reranker inside or apart."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from hemline import metrics
+from hemline.contracts import Reranker, Retrieval
+from hemline.gateway.recommend import Stages
+from hemline.gateway.remotes import RemoteReranker, RemoteRetrieval
+from hemline.gateway.servicer import EventServicer, RecommenderServicer, UserServicer
+from hemline.gateway.shelf import Shelf
+from hemline.gateway.unbuilt import with_unbuilt
+from hemline.process import read_config, run_process
+from hemline.releases import Release, open_release
+from hemline.reranker.rerank import BlendReranker
+from hemline.retrieval.index import FlatRetrieval
+from hemline.rpc import Server, connect
+from hemline.sqlite_event_log import SqliteEventLog
+from hemline.sqlite_user_state import SqliteUserStates
+from hemline.triton import TritonEncoders
+from hemline.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    catalog_pb2,
+    catalog_pb2_grpc,
+    event_pb2,
+    event_pb2_grpc,
+    recommender_pb2,
+    recommender_pb2_grpc,
+    user_pb2,
+    user_pb2_grpc,
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    releases: Path  # folder of releases; the promoted one is served
+    state: Path  # folder of the embedded event log and user state
+    triton: str = "127.0.0.1:7111"
+    address: str = "127.0.0.1:7100"
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 7200
+    retrieval: str = ""  # address of a retrieval process; empty: inside this one
+    reranker: str = ""  # address of a reranker process; empty: inside this one
+    search_threads: int = 2
+
+
+async def main(config: Config) -> None:
+    release = open_release(config.releases)
+    async with AsyncExitStack() as stack:
+        log = SqliteEventLog(config.state / "events.sqlite")
+        stack.push_async_callback(log.close)
+        users = SqliteUserStates(config.state / "users.sqlite")
+        stack.push_async_callback(users.close)
+        encoders = TritonEncoders(config.triton)
+        stack.push_async_callback(encoders.close)
+        retrieval = await _retrieval(config, release, stack)
+        reranker = await _reranker(config, release, stack)
+        shelf = Shelf(release)
+        stages = Stages(lambda: shelf, users, encoders, retrieval, reranker)
+
+        server = Server(config.address)
+        recommender = RecommenderServicer(stages, log)
+        stack.push_async_callback(recommender.exposures_logged)
+        _add_services(server, recommender, EventServicer(stages, log), UserServicer(stages, log))
+        metrics.serve_metrics(config.metrics_host, config.metrics_port)
+        metrics.RELEASE.set(release.version)
+        await server.start()
+        await server.run_until_signal()
+
+
+async def _retrieval(config: Config, release: Release, stack: AsyncExitStack) -> Retrieval:
+    if not config.retrieval:
+        inside = FlatRetrieval(release, config.search_threads)
+        stack.callback(inside.close)
+        return inside
+    channel = connect(config.retrieval)
+    stack.push_async_callback(channel.close, None)
+    return RemoteRetrieval(channel, release.catalogue)
+
+
+async def _reranker(config: Config, release: Release, stack: AsyncExitStack) -> Reranker:
+    if not config.reranker:
+        return BlendReranker(release)
+    channel = connect(config.reranker)
+    stack.push_async_callback(channel.close, None)
+    return RemoteReranker(channel, release.catalogue)
+
+
+def _add_services(
+    server: Server, recommender: RecommenderServicer, events: EventServicer, users: UserServicer
+) -> None:
+    services = (
+        (recommender, recommender_pb2, recommender_pb2_grpc, "RecommenderService"),
+        (events, event_pb2, event_pb2_grpc, "EventService"),
+        (users, user_pb2, user_pb2_grpc, "UserService"),
+        (
+            catalog_pb2_grpc.CatalogServiceServicer(),
+            catalog_pb2,
+            catalog_pb2_grpc,
+            "CatalogService",
+        ),
+        (admin_pb2_grpc.AdminServiceServicer(), admin_pb2, admin_pb2_grpc, "AdminService"),
+    )
+    for servicer, messages, calls, name in services:
+        service = messages.DESCRIPTOR.services_by_name[name]
+        server.add(
+            getattr(calls, f"add_{name}Servicer_to_server"),
+            with_unbuilt(servicer, service),
+            service.full_name,
+        )
+
+
+if __name__ == "__main__":
+    run_process(main, read_config(Config, "gateway"))

@@ -1,0 +1,70 @@
+"""One click, up to its acknowledgement: checked, given an id, and durably in the event log."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from hemline import metrics
+from hemline.catalogue import Catalogue
+from hemline.errors import InvalidInputError
+from hemline.event_log import EventLog, Position
+from hemline.gateway.checks import check_text
+from hemline.v1 import event_pb2
+from hemline.wire import EVENT_KIND_NAMES
+
+EVENTS_TOPIC = "events"
+EXPOSURES_TOPIC = "exposures"
+MAX_AHEAD_MS = 5 * 60 * 1000  # clocks of other machines may run a little fast
+MAX_AGE_MS = 400 * 24 * 3600 * 1000
+
+
+def checked_event(event: event_pb2.Event, catalogue: Catalogue, now_ms: int) -> event_pb2.Event:
+    """A copy of the event with its id and time filled in.
+
+    Raises InvalidInputError naming the field that is empty, too long, unknown or out of time.
+    """
+    check_text("event.user_id", event.user_id, most=128, least=1)
+    check_text("event.item_id", event.item_id, most=128, least=1)
+    check_text("event.event_id", event.event_id, most=64)
+    check_text("event.session_id", event.session_id, most=128)
+    check_text("event.request_id", event.request_id, most=128)
+    if event.kind not in EVENT_KIND_NAMES:
+        raise InvalidInputError(
+            "event.kind", "must be one of " + ", ".join(EVENT_KIND_NAMES.values())
+        )
+    if event.item_id not in catalogue.row_of:
+        raise InvalidInputError("event.item_id", f"unknown item {event.item_id!r}")
+    if event.position < 0:
+        raise InvalidInputError("event.position", "must not be negative")
+    if event.occurred_ms and event.occurred_ms > now_ms + MAX_AHEAD_MS:
+        ahead_s = (event.occurred_ms - now_ms) / 1000
+        raise InvalidInputError("event.occurred_ms", f"is {ahead_s:.0f} s in the future")
+    if event.occurred_ms and event.occurred_ms < now_ms - MAX_AGE_MS:
+        raise InvalidInputError("event.occurred_ms", "is more than 400 days ago")
+    checked = event_pb2.Event()
+    checked.CopyFrom(event)
+    checked.event_id = event.event_id or uuid.uuid4().hex
+    checked.occurred_ms = event.occurred_ms or now_ms
+    return checked
+
+
+async def record_event(
+    event: event_pb2.Event, catalogue: Catalogue, log: EventLog
+) -> tuple[str, Position]:
+    """Check an event and append it to the log; returns its id and place once it is durable.
+
+    Raises InvalidInputError, OverloadedError or UnavailableError; the event is not acknowledged
+    then, and the caller may send it again with the same event_id.
+    """
+    now_ms = int(time.time() * 1000)
+    try:
+        checked = checked_event(event, catalogue, now_ms)
+    except InvalidInputError as error:
+        metrics.EVENTS_REJECTED.labels(error.field).inc()
+        raise
+    record = event_pb2.EventRecord(event=event_pb2.LoggedEvent(event=checked, accepted_ms=now_ms))
+    with metrics.PUBLISH_QUEUE.track_inprogress():
+        position = await log.publish(EVENTS_TOPIC, checked.user_id, record.SerializeToString())
+    metrics.EVENTS_ACCEPTED.labels(EVENT_KIND_NAMES[checked.kind]).inc()
+    return checked.event_id, position

@@ -1,0 +1,260 @@
+"""One Recommend, from the shopper's id to k items with reasons.
+
+    user state -> user vector -> candidates from several sources at once -> hard filters
+    -> rerank -> diversity and variants -> answer
+
+A stage that fails is dropped and named in the answer; popular items are always there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hemline import metrics
+from hemline.contracts import (
+    NO_ROWS,
+    Encoders,
+    Hits,
+    Part,
+    Ranking,
+    Reranker,
+    RerankRequest,
+    Retrieval,
+    Rows,
+    VectorQuery,
+)
+from hemline.gateway.answer import Answer, RecommendQuery, ScoredRow, ScorePart
+from hemline.gateway.candidates import Candidates, merge, top_eligible
+from hemline.gateway.reasons import reasons_for
+from hemline.gateway.select import Places, select
+from hemline.gateway.shelf import Shelf
+from hemline.gateway.trace import Trace
+from hemline.releases import Release
+from hemline.shopper import Shopper, read_shopper
+from hemline.user_state import UserState, UserStates
+from hemline.vectors import F32
+
+# Candidates a source may bring, for k up to 50; more are asked for when k is larger.
+FROM_TOWER = 200
+FROM_CONTENT = 150
+FROM_NEIGHBOURS = 100
+FROM_POPULAR = 100
+FROM_TRENDING = 50
+MAX_FROM_RETRIEVAL = 1000
+DEFAULT_DIVERSITY = 0.15
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What a Recommend talks to; each may be in this process or behind a channel."""
+
+    shelf: Callable[[], Shelf]  # the promoted release, ready to serve
+    users: UserStates
+    encoders: Encoders
+    retrieval: Retrieval
+    reranker: Reranker
+
+
+async def recommend(query: RecommendQuery, stages: Stages, deadline_s: float) -> Answer:
+    """The k best items for a shopper, within `deadline_s` seconds.
+
+    Fewer than k only if fewer are eligible. Never raises for a failing stage or an unknown user.
+    """
+    trace = Trace(deadline_s)
+    shelf = stages.shelf()
+    release = shelf.release
+    more = max(1.0, query.k / 50)
+
+    state = await trace.attempt(
+        "user_state", lambda _: stages.users.get(query.user_id), 0.3, "treated as a newcomer"
+    )
+    with trace.stage("history"):
+        shopper = read_shopper(state, release, query.context)
+        if shopper.stale_import:
+            trace.degrade("imported_history", "release_mismatch", "left out of the taste")
+        eligible = shelf.eligible(query.filter, query.exclude)
+        if not query.include_seen and shopper.rows.size:
+            eligible = eligible.copy()
+            eligible[shopper.rows] = False
+
+    vector = await user_vector(state, shopper, release, stages.encoders, query, trace)
+    searched, neighbours = await asyncio.gather(
+        search(stages.retrieval, shelf, query, shopper, vector, more, trace),
+        also_liked(stages.reranker, release, shopper, more, trace),
+    )
+    with trace.stage("candidates"):
+        brought = {
+            **searched,
+            "neighbours": neighbours,
+            "popular": top_eligible(shelf.by_popularity, eligible, int(FROM_POPULAR * more)),
+            "trending": top_eligible(shelf.by_trend, eligible, int(FROM_TRENDING * more)),
+        }
+        candidates = merge(brought, eligible)
+        if shelf.distinct(candidates.rows) < query.k:  # the sources agree on a few products
+            brought["popular"] = shelf.distinct_eligible(eligible, query.k)
+            candidates = merge(brought, eligible)
+        metrics.CANDIDATES.observe(len(candidates.rows))
+
+    ranking = await rank(candidates, shopper, vector, release, stages.reranker, trace)
+    with trace.stage("select"):
+        diversity = DEFAULT_DIVERSITY if query.diversity is None else query.diversity
+        chosen = select(
+            candidates.rows,
+            ranking.scores,
+            release.item_content,
+            shelf.variants,
+            query.k,
+            diversity,
+        )
+    with trace.stage("reasons"):
+        items = describe(chosen, candidates, ranking, shopper, release)
+
+    return Answer(
+        request_id=query.request_id,
+        release=release.id,
+        items=items,
+        degraded=tuple(trace.degraded),
+        timings=trace.timings,
+        personal=shopper.profile is not None,
+        candidates=len(candidates.rows),
+        history_events=shopper.known_events,
+    )
+
+
+async def user_vector(
+    state: UserState | None,
+    shopper: Shopper,
+    release: Release,
+    encoders: Encoders,
+    query: RecommendQuery,
+    trace: Trace,
+) -> F32 | None:
+    """The shopper's vector in tower space, float32 (tower_dim,), or None for a newcomer.
+
+    The updater has usually stored it with the history; Triton is asked only for another release,
+    for context that is not stored, or when the updater could not.
+    """
+    if shopper.profile is None:
+        return None
+    if state is not None and state.vector is not None and not query.context.size:
+        if state.vector.release == release.id:
+            return state.vector.vector
+    profile = shopper.profile[None]
+    vectors = await trace.attempt(
+        "user_vector",
+        lambda timeout_s: encoders.user_vectors(profile, release.version, timeout_s),
+        0.4,
+        "content space only",
+    )
+    return None if vectors is None else vectors[0]
+
+
+async def search(
+    retrieval: Retrieval,
+    shelf: Shelf,
+    query: RecommendQuery,
+    shopper: Shopper,
+    vector: F32 | None,
+    more: float,
+    trace: Trace,
+) -> dict[str, Rows]:
+    """Nearest items in tower space and in CLIP space, in one call."""
+    queries: list[VectorQuery] = []
+    condition = shelf.hard_filter(query.filter)
+    hidden = query.exclude
+    if not query.include_seen:
+        hidden = np.union1d(hidden, shopper.rows).astype(np.int32)
+    if vector is not None:
+        count = min(int(FROM_TOWER * more), MAX_FROM_RETRIEVAL)
+        queries.append(VectorQuery("tower", vector, count, condition, hidden))
+    if shopper.profile is not None:
+        count = min(int(FROM_CONTENT * more), MAX_FROM_RETRIEVAL)
+        queries.append(VectorQuery("content", shopper.profile, count, condition, hidden))
+    if not queries:
+        return {}
+    hits = await trace.attempt(
+        "retrieval",
+        lambda timeout_s: retrieval.search(shelf.release.id, queries, timeout_s),
+        0.5,
+        "other candidate sources",
+    )
+    return {q.space: found.rows for q, found in zip(queries, hits or (), strict=False)}
+
+
+async def also_liked(
+    reranker: Reranker, release: Release, shopper: Shopper, more: float, trace: Trace
+) -> Rows:
+    """Item-CF neighbours of what the shopper liked."""
+    liked = shopper.weights > 0
+    if not liked.any():
+        return NO_ROWS
+    rows, weights = shopper.rows[liked], shopper.weights[liked]
+    hits: Hits | None = await trace.attempt(
+        "neighbours",
+        lambda timeout_s: reranker.neighbours(
+            release.id, rows, weights, int(FROM_NEIGHBOURS * more), timeout_s
+        ),
+        0.5,
+        "other candidate sources",
+    )
+    return NO_ROWS if hits is None else hits.rows
+
+
+async def rank(
+    candidates: Candidates,
+    shopper: Shopper,
+    vector: F32 | None,
+    release: Release,
+    reranker: Reranker,
+    trace: Trace,
+) -> Ranking:
+    """Final scores of the candidates; without a reranker, the best score that is at hand."""
+    rows = candidates.rows
+    scores: dict[str, F32] = {}
+    if vector is not None:
+        scores["tower"] = np.asarray(release.item_tower[rows] @ vector)
+    if shopper.profile is not None:
+        scores["content"] = np.asarray(release.item_content[rows] @ shopper.profile)
+    if len(rows) == 0:
+        return Ranking(np.zeros(0, np.float32), {}, "0")
+    request = RerankRequest(
+        shopper.rows, shopper.weights, rows, scores, known_events=shopper.known_events
+    )
+    ranking = await trace.attempt(
+        "reranker",
+        lambda timeout_s: reranker.rerank(release.id, request, timeout_s),
+        0.9,
+        "retrieval scores" if scores else "popularity",
+    )
+    if ranking is not None:
+        return ranking
+    name, values = next(
+        iter(scores.items()), ("popularity", np.asarray(release.array("popularity")[rows]))
+    )
+    return Ranking(values, {name: Part(values, values)}, "none")
+
+
+def describe(
+    chosen: Places, candidates: Candidates, ranking: Ranking, shopper: Shopper, release: Release
+) -> tuple[ScoredRow, ...]:
+    """The chosen candidates with sources, score parts and reasons."""
+    rows = candidates.rows[chosen]
+    reasons = reasons_for(chosen, rows, ranking.parts, shopper, release)
+    return tuple(
+        ScoredRow(
+            row=int(row),
+            score=float(ranking.scores[place]),
+            sources=candidates.sources(int(place)),
+            parts={
+                name: ScorePart(float(part.values[place]), float(part.contributions[place]))
+                for name, part in ranking.parts.items()
+            },
+            reason=reason.text,
+            because_of=reason.because_of,
+        )
+        for place, row, reason in zip(chosen, rows, reasons, strict=True)
+    )

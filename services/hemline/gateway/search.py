@@ -1,0 +1,137 @@
+"""Search and SimilarItems: a query vector in CLIP space, and what lies near it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hemline.contracts import NO_ROWS, Rows, VectorQuery
+from hemline.errors import UnavailableError
+from hemline.filters import Filter
+from hemline.gateway.answer import Answer, ScoredRow, ScorePart
+from hemline.gateway.recommend import Stages
+from hemline.gateway.shelf import Shelf
+from hemline.gateway.trace import Trace
+from hemline.shopper import read_shopper
+from hemline.vectors import F32, normalise
+
+
+@dataclass(frozen=True)
+class SearchQuery:
+    """A checked SearchRequest; text or image is given."""
+
+    k: int
+    request_id: str
+    text: str = ""
+    image: bytes = b""
+    image_weight: float = 0.5
+    filter: Filter | None = None
+    user_id: str = ""
+    user_weight: float = 0.0
+
+
+@dataclass(frozen=True)
+class SimilarQuery:
+    """A checked SimilarItemsRequest."""
+
+    row: int
+    k: int
+    request_id: str
+    filter: Filter | None = None
+    user_id: str = ""
+    user_weight: float = 0.0
+    exclude: Rows = field(default_factory=lambda: NO_ROWS)
+
+
+async def search(query: SearchQuery, stages: Stages, deadline_s: float) -> Answer:
+    """The k items nearest to a text, an image or both, within `deadline_s` seconds.
+
+    Raises BadImageError for an image that cannot be decoded, UnavailableError when neither text
+    nor image could be encoded: there is nothing to search for then.
+    """
+    trace = Trace(deadline_s)
+    shelf = stages.shelf()
+    version = shelf.release.version
+    text_share = 0.0 if not query.text else 1.0 - query.image_weight if query.image else 1.0
+    wanted: list[tuple[float, F32]] = []
+    if query.text:
+        vectors = await trace.attempt(
+            "clip_text",
+            lambda timeout_s: stages.encoders.text_vectors([query.text], version, timeout_s),
+            0.6,
+            "image only" if query.image else "none",
+        )
+        if vectors is not None:
+            wanted.append((text_share, vectors[0]))
+    if query.image:
+        vectors = await trace.attempt(
+            "clip_image",
+            lambda timeout_s: stages.encoders.image_vectors([query.image], version, timeout_s),
+            0.8,
+            "text only" if query.text else "none",
+        )
+        if vectors is not None:
+            wanted.append((1.0 - text_share, vectors[0]))
+    if not wanted:
+        raise UnavailableError(
+            "the query could not be encoded: "
+            + "; ".join(f"{d.stage} {d.reason}" for d in trace.degraded)
+        )
+    vector = normalise(sum(share * part for share, part in wanted))
+    what = " and ".join(
+        name
+        for name, given in ((f"“{query.text}”", query.text), ("your photo", query.image))
+        if given
+    )
+    return await _nearest(vector, f"Matches {what}", query, NO_ROWS, stages, shelf, trace)
+
+
+async def similar(query: SimilarQuery, stages: Stages, deadline_s: float) -> Answer:
+    """The k items nearest to a given one, its own variants left out."""
+    trace = Trace(deadline_s)
+    shelf = stages.shelf()
+    vector = np.asarray(shelf.release.item_content[query.row])
+    own = np.flatnonzero(shelf.variants == shelf.variants[query.row]).astype(np.int32)
+    title = shelf.release.catalogue.titles[query.row]
+    return await _nearest(vector, f"Similar to “{title}”", query, own, stages, shelf, trace)
+
+
+async def _nearest(
+    vector: F32,
+    reason: str,
+    query: SearchQuery | SimilarQuery,
+    exclude: Rows,
+    stages: Stages,
+    shelf: Shelf,
+    trace: Trace,
+) -> Answer:
+    personal = False
+    if query.user_id and query.user_weight > 0:
+        state = await trace.attempt(
+            "user_state", lambda _: stages.users.get(query.user_id), 0.3, "not personal"
+        )
+        profile = read_shopper(state, shelf.release).profile
+        if profile is not None:
+            vector = normalise((1 - query.user_weight) * vector + query.user_weight * profile)
+            personal = True
+    nearest = VectorQuery(
+        "content", vector, query.k, shelf.hard_filter(query.filter), exclude, collapse_variants=True
+    )
+    with trace.stage("retrieval"):
+        (hits,) = await stages.retrieval.search(shelf.release.id, [nearest], trace.left_s())
+    return Answer(
+        request_id=query.request_id,
+        release=shelf.release.id,
+        items=tuple(
+            ScoredRow(
+                int(row), float(score), ("content",), {"content": ScorePart(score, score)}, reason
+            )
+            for row, score in zip(hits.rows, hits.scores.tolist(), strict=True)
+        ),
+        degraded=tuple(trace.degraded),
+        timings=trace.timings,
+        personal=personal,
+        candidates=hits.matching,
+        history_events=0,
+    )

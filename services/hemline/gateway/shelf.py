@@ -1,0 +1,59 @@
+"""The promoted release, laid out for answering: orders, masks, and items ready to be sent."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from hemline.contracts import Rows
+from hemline.filters import AllOf, Filter, FilterMasks, InStock, Mask, mentions_stock
+from hemline.releases import Release
+
+
+class Shelf:
+    """Everything about one release that answers need and that does not change between them."""
+
+    def __init__(self, release: Release) -> None:
+        self.release = release
+        self.variants: npt.NDArray[np.int32] = release.catalogue.variant_group
+        self._masks = FilterMasks(release.catalogue)
+
+    @cached_property
+    def by_popularity(self) -> Rows:
+        """All rows, most popular first: the last resort, always at hand."""
+        return _descending(self.release.array("popularity"))
+
+    @cached_property
+    def by_trend(self) -> Rows:
+        """All rows, those rising most first."""
+        return _descending(self.release.array("trending"))
+
+    def hard_filter(self, condition: Filter | None) -> Filter:
+        """The caller's filter, limited to items in stock unless it speaks of stock itself."""
+        if condition is None:
+            return InStock()
+        return condition if mentions_stock(condition) else AllOf((InStock(), condition))
+
+    def eligible(self, condition: Filter | None, exclude: Rows) -> Mask:
+        """Which items may be shown at all: bool (n,); read-only where nothing is excluded."""
+        mask = self._masks.mask(self.hard_filter(condition))
+        if exclude.size:
+            mask = mask.copy()
+            mask[exclude] = False
+        return mask
+
+    def distinct(self, rows: Rows) -> int:
+        """How many different products (variant groups) these items are."""
+        return len(np.unique(self.variants[rows]))
+
+    def distinct_eligible(self, eligible: Mask, count: int) -> Rows:
+        """The most popular eligible items, no two of one variant group; at most `count`."""
+        rows = self.by_popularity[eligible[self.by_popularity]]
+        _, first = np.unique(self.variants[rows], return_index=True)
+        return rows[np.sort(first)[:count]]
+
+
+def _descending(scores: npt.NDArray[np.float32]) -> Rows:
+    return np.argsort(-np.asarray(scores), kind="stable").astype(np.int32)

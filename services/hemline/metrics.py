@@ -1,0 +1,60 @@
+"""Every Prometheus metric of Hemline, by name, in one place.
+
+Histograms have few buckets on purpose: `observe` scans them one by one on the hot path.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+
+REQUESTS = Counter("hemline_requests_total", "gRPC calls answered", ["method", "code"])
+REQUEST_SECONDS = Histogram(
+    "hemline_request_seconds", "Time in the server", ["method"], buckets=_SECONDS
+)
+REQUESTS_IN_FLIGHT = Gauge("hemline_requests_in_flight", "gRPC calls being answered")
+STAGE_SECONDS = Histogram(
+    "hemline_stage_seconds", "Time of one stage of an answer", ["stage"], buckets=_SECONDS
+)
+DEGRADED = Counter("hemline_degraded_total", "Stages skipped or replaced", ["stage", "reason"])
+CANDIDATES = Histogram(
+    "hemline_candidates", "Items scored for an answer", buckets=(10, 50, 100, 200, 300, 500, 1000)
+)
+RELEASE = Gauge("hemline_release_version", "Version of the release being served")
+EXPOSURES_LOST = Counter(
+    "hemline_exposures_lost_total", "Answers whose exposure record could not be logged"
+)
+
+EVENTS_ACCEPTED = Counter("hemline_events_accepted_total", "Events acknowledged", ["kind"])
+EVENTS_REJECTED = Counter("hemline_events_rejected_total", "Bad events refused", ["field"])
+EVENTS_APPLIED = Counter(
+    "hemline_events_applied_total", "Log records by what became of them", ["outcome"]
+)
+EVENT_VISIBLE_SECONDS = Histogram(
+    "hemline_event_to_visible_seconds",
+    "From the gateway's acknowledgement to the stored user state",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0),
+)
+EVENT_LAG = Gauge("hemline_event_lag", "Log records the updater has not applied yet")
+UPDATE_CONFLICTS = Counter(
+    "hemline_update_conflicts_total", "User states changed by another writer meanwhile, retried"
+)
+VECTORS_SKIPPED = Counter(
+    "hemline_user_vectors_skipped_total", "States stored without a user vector", ["reason"]
+)
+PUBLISH_QUEUE = Gauge("hemline_publish_queue_depth", "Records waiting for the event log")
+
+ENCODER_SECONDS = Histogram(
+    "hemline_encoder_seconds", "Calls to Triton", ["model"], buckets=_SECONDS
+)
+SEARCH_QUERIES = Counter("hemline_search_queries_total", "Vector queries answered", ["space"])
+SEARCH_SECONDS = Histogram(
+    "hemline_search_seconds", "Time of one batch of vector queries", buckets=_SECONDS
+)
+INDEX_ITEMS = Gauge("hemline_index_items", "Items in the index")
+
+
+def serve_metrics(host: str, port: int) -> None:
+    """Answer /metrics over HTTP from a thread of its own. Raises OSError when the port is taken."""
+    start_http_server(port, addr=host)

@@ -1,0 +1,1 @@
+"""Collaborative scores for any history, blended with what retrieval and popularity say."""

@@ -1,0 +1,105 @@
+"""The reranker story: a history and candidates in, blended scores out.
+
+The shopper's factors are folded in from the history at every call, so that there is nothing to
+refresh overnight and an unknown shopper with one click already has them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hemline.blend import blend_scores, segment_of
+from hemline.contracts import Hits, Part, Ranking, RerankRequest, Rows
+from hemline.errors import InvalidInputError, ReleaseError
+from hemline.fold_in import cf_scores, confidence, fold_in, gram
+from hemline.neighbours import neighbour_scores
+from hemline.releases import Release
+from hemline.vectors import F32
+
+MAX_HISTORY = 500
+MAX_CANDIDATES = 5000
+
+
+class BlendReranker:
+    """One release's factors, neighbours and blend; the in-process form of `contracts.Reranker`."""
+
+    def __init__(self, release: Release) -> None:
+        self.release = release
+        cf = release.json("cf")
+        self._alpha = float(cf["alpha"])
+        self._regularisation = float(cf["regularisation"])
+        self._factors: F32 = np.ascontiguousarray(release.array("cf_item_factors"))
+        self._gram = gram(self._factors)
+        self._neighbour_rows = release.array("neighbours_rows")
+        self._neighbour_scores = release.array("neighbours_scores")
+        self._popularity = release.array("popularity")
+        self._trending = release.array("trending")
+        self._weights: dict[str, dict[str, float]] = release.json("blend")["weights"]
+
+    async def rerank(self, release_id: str, request: RerankRequest, timeout_s: float) -> Ranking:
+        """See `contracts.Reranker.rerank`.
+
+        Raises InvalidInputError for lists that are too long or of different lengths.
+        """
+        self._check_release(release_id)
+        rows, history = request.candidate_rows, request.history_rows
+        if not 1 <= len(rows) <= MAX_CANDIDATES:
+            raise InvalidInputError("candidates", f"{len(rows)} is outside 1..{MAX_CANDIDATES}")
+        self._check_history(history, request.history_weights)
+        for name, values in request.scores.items():
+            if len(values) != len(rows):
+                raise InvalidInputError(f"scores.{name}", f"{len(values)} for {len(rows)} items")
+
+        parts: dict[str, F32] = dict(request.scores)
+        if history.size:
+            parts["cf"] = self._cf(history, request.history_weights, rows)
+            parts["neighbours"] = self._neighbour_part(history, request.history_weights, rows)
+        parts["popularity"] = np.asarray(self._popularity[rows])
+        parts["trending"] = np.asarray(self._trending[rows])
+
+        segment = segment_of(request.known_events)
+        total, contributions = blend_scores(parts, self._weights[segment])
+        return Ranking(
+            scores=total,
+            parts={name: Part(parts[name], contributions[name]) for name in parts},
+            segment=segment,
+        )
+
+    async def neighbours(
+        self, release_id: str, rows: Rows, weights: F32, k: int, timeout_s: float
+    ) -> Hits:
+        """See `contracts.Reranker.neighbours`."""
+        self._check_release(release_id)
+        self._check_history(rows, weights)
+        found, scores = neighbour_scores(
+            rows, weights, self._neighbour_rows, self._neighbour_scores
+        )
+        best = np.argsort(-scores, kind="stable")[:k]
+        best = best[scores[best] > 0]
+        return Hits(found[best], scores[best], matching=len(found))
+
+    def _cf(self, history: Rows, weights: F32, candidates: Rows) -> F32:
+        liked, signed = confidence(history, weights, self._alpha)
+        user = fold_in(self._factors, self._gram, liked, signed, self._regularisation)
+        return cf_scores(self._factors[candidates], user)
+
+    def _neighbour_part(self, history: Rows, weights: F32, candidates: Rows) -> F32:
+        found, scores = neighbour_scores(
+            history, weights, self._neighbour_rows, self._neighbour_scores
+        )
+        part = np.zeros(len(candidates), dtype=np.float32)
+        if len(found):
+            place = np.minimum(np.searchsorted(found, candidates), len(found) - 1)
+            hit = found[place] == candidates
+            part[hit] = scores[place[hit]]
+        return part
+
+    def _check_release(self, release_id: str) -> None:
+        if release_id != self.release.id:
+            raise ReleaseError(f"the reranker serves release {self.release.id}, not {release_id}")
+
+    def _check_history(self, rows: Rows, weights: F32) -> None:
+        if len(rows) > MAX_HISTORY or len(rows) != len(weights):
+            raise InvalidInputError(
+                "history", f"{len(rows)} items and {len(weights)} weights; at most {MAX_HISTORY}"
+            )

@@ -1,0 +1,81 @@
+"""RetrievalService over gRPC: ids on the wire, rows inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hemline.contracts import Space, VectorQuery
+from hemline.errors import InvalidInputError, NotBuiltError
+from hemline.retrieval.index import FlatRetrieval
+from hemline.rpc import time_left_s
+from hemline.v1 import retrieval_pb2 as pb
+from hemline.v1 import retrieval_pb2_grpc
+from hemline.vectors import pack_f32, unpack_f32
+from hemline.wire import filter_from_proto, ids_of, known_rows_of
+
+SPACES: dict[int, Space] = {pb.VECTOR_SPACE_TOWER: "tower", pb.VECTOR_SPACE_CONTENT: "content"}
+
+
+class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
+    def __init__(self, retrieval: FlatRetrieval) -> None:
+        self._retrieval = retrieval
+
+    async def Search(
+        self, request: pb.RetrievalServiceSearchRequest, context: Any
+    ) -> pb.RetrievalServiceSearchResponse:
+        catalogue = self._retrieval.release.catalogue
+        queries = [
+            self._query(message, f"queries[{place}]")
+            for place, message in enumerate(request.queries)
+        ]
+        hits = await self._retrieval.search(request.release, queries, time_left_s(context))
+        return pb.RetrievalServiceSearchResponse(
+            release=self._retrieval.release.id,
+            hits=[
+                pb.Hits(
+                    item_ids=ids_of(found.rows, catalogue),
+                    scores=pack_f32(found.scores),
+                    matching=found.matching,
+                )
+                for found in hits
+            ],
+        )
+
+    async def Stats(self, request: pb.StatsRequest, context: Any) -> pb.StatsResponse:
+        release = self._retrieval.release
+        return pb.StatsResponse(
+            release=release.id,
+            loaded_releases=[release.id],
+            items=len(release.catalogue),
+            dims={space: self._retrieval.dim(space) for space in SPACES.values()},
+            index_kind="flat",
+            bytes=self._retrieval.memory_bytes(),
+        )
+
+    async def Upsert(self, request: pb.UpsertRequest, context: Any) -> pb.UpsertResponse:
+        raise NotBuiltError("live upserts are not built yet; train a release with the new items")
+
+    async def Delete(self, request: pb.DeleteRequest, context: Any) -> pb.DeleteResponse:
+        raise NotBuiltError("live deletes are not built yet; train a release without the items")
+
+    async def LoadRelease(
+        self, request: pb.LoadReleaseRequest, context: Any
+    ) -> pb.LoadReleaseResponse:
+        raise NotBuiltError("live release changes are not built yet; promote it and restart")
+
+    def _query(self, message: pb.VectorQuery, field: str) -> VectorQuery:
+        if message.space not in SPACES:
+            raise InvalidInputError(f"{field}.space", "must be TOWER or CONTENT")
+        vector = unpack_f32(message.vector, message.dim, f"{field}.vector")
+        if len(vector) != 1:
+            raise InvalidInputError(f"{field}.vector", f"holds {len(vector)} vectors, not one")
+        return VectorQuery(
+            space=SPACES[message.space],
+            vector=np.ascontiguousarray(vector[0]),
+            k=message.k,
+            filter=filter_from_proto(message.filter, f"{field}.filter"),
+            exclude=known_rows_of(message.exclude_item_ids, self._retrieval.release.catalogue),
+            collapse_variants=message.collapse_variants,
+        )

@@ -1,0 +1,1 @@
+"""From the event log to every shopper's state and vector."""

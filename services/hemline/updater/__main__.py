@@ -1,0 +1,52 @@
+"""python -m hemline.updater: applies the event log to the shoppers' states."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from hemline.metrics import RELEASE, serve_metrics
+from hemline.process import read_config, run_process
+from hemline.releases import open_release
+from hemline.rpc import Server, wait_for_signal
+from hemline.sqlite_event_log import SqliteEventLog
+from hemline.sqlite_user_state import SqliteUserStates
+from hemline.triton import TritonEncoders
+from hemline.updater.update import Updater
+
+
+@dataclass(frozen=True)
+class Config:
+    releases: Path  # folder of releases; the promoted one is served
+    state: Path  # folder of the embedded event log and user state
+    triton: str = "127.0.0.1:7111"
+    address: str = "127.0.0.1:7103"  # health only
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 7203
+
+
+async def main(config: Config) -> None:
+    release = open_release(config.releases)
+    log = SqliteEventLog(config.state / "events.sqlite")
+    users = SqliteUserStates(config.state / "users.sqlite")
+    encoders = TritonEncoders(config.triton)
+    server = Server(config.address)
+    serve_metrics(config.metrics_host, config.metrics_port)
+    RELEASE.set(release.version)
+    await server.start()
+
+    stopping = asyncio.Event()
+    updating = asyncio.create_task(Updater(log, users, encoders, release).run(stopping))
+    asked = asyncio.create_task(wait_for_signal())
+    await asyncio.wait((updating, asked), return_when=asyncio.FIRST_COMPLETED)
+    stopping.set()
+    await updating
+    await server.stop()
+    await encoders.close()
+    await users.close()
+    await log.close()
+
+
+if __name__ == "__main__":
+    run_process(main, read_config(Config, "updater"))
