@@ -1,0 +1,125 @@
+"""The event log: records in order, kept until every reader has had them.
+
+A small interface that an embedded SQLite log (`hemline.sqlite_event_log`) and Kafka both fit. The
+promises below are held by tests/contracts/event_log_contract.py, which every implementation passes:
+
+- `publish` returns once the record is durable: it survives a kill of the process and a power cut.
+- Records of one key are read in the order in which their publishes were acknowledged.
+- A group reads every record at least once: what was polled but not committed is delivered again
+  after a restart. Whoever applies records must make repeats harmless.
+- Records of one partition go to one consumer of a group at a time.
+- A publish that raises UnavailableError may have been written all the same; retrying it may make a
+  duplicate.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from hemline.errors import InvalidInputError
+
+MAX_RECORD_BYTES = 16 << 20  # key and value together; an item with its image must fit
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
+
+
+class Position(NamedTuple):
+    """Where a record stands in its topic; positions of one partition compare by age."""
+
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One published record.
+
+    An empty value says that the key is gone: in Kafka it is a tombstone of a compacted topic.
+    published_ms: Unix time in milliseconds by the publisher's clock.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    value: bytes
+    published_ms: int
+
+    @property
+    def position(self) -> Position:
+        return Position(self.partition, self.offset)
+
+
+class Consumer(Protocol):
+    """One member of a group that reads a topic; not for concurrent use by several tasks."""
+
+    async def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """The next records, oldest first, at most max_records; waits up to timeout_s for the first.
+
+        Starts after the group's committed position (at the oldest record if there is none) and
+        moves on with every call, committed or not. Empty when nothing came in time, or when
+        another consumer of the group has the topic. A cancelled poll loses no record.
+        Raises UnavailableError when the log cannot be read or this consumer is closed.
+        """
+        ...
+
+    async def commit(self, done: Sequence[Record | Position]) -> None:
+        """Makes durable that the group is done with these and everything before them.
+
+        Never moves a group back. Raises InvalidInputError for a position this consumer was never
+        given, UnavailableError when the log cannot be written or another consumer of the group has
+        taken over.
+        """
+        ...
+
+    async def lag(self) -> int:
+        """How many records of the topic the group has not committed yet.
+
+        Raises UnavailableError when the log cannot be read.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Leaves the group without committing; another consumer takes over. Harmless twice."""
+        ...
+
+
+class EventLog(Protocol):
+    """A client of the log. Safe for any number of tasks."""
+
+    async def publish(self, topic: str, key: str, value: bytes) -> Position:
+        """Appends a record and returns its position once it is durable.
+
+        Raises InvalidInputError for a topic, key or size the log cannot hold, OverloadedError when
+        too many publishes wait, UnavailableError when the log cannot be written.
+        """
+        ...
+
+    def consumer(self, topic: str, group: str) -> Consumer:
+        """A new consumer; it joins its group with the first poll."""
+        ...
+
+    async def close(self) -> None:
+        """Finishes the publishes that wait, then closes this client's consumers and the client."""
+        ...
+
+
+def check_name(field: str, name: str) -> None:
+    """Raises InvalidInputError unless `name` can name a topic or a group, in Kafka too."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInputError(field, f"{name!r} is not 1 to 200 of A-Z a-z 0-9 . _ -")
+
+
+def check_record(topic: str, key: str, value: bytes) -> int:
+    """The record's size in bytes. Raises InvalidInputError naming what the log cannot hold."""
+    check_name("topic", topic)
+    try:
+        size = len(key.encode()) + len(value)
+    except UnicodeEncodeError as error:
+        raise InvalidInputError("key", "is not valid Unicode") from error
+    if size > MAX_RECORD_BYTES:
+        raise InvalidInputError("value", f"a record of {size} bytes exceeds {MAX_RECORD_BYTES}")
+    return size
