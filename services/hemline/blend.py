@@ -1,0 +1,64 @@
+"""The final score: a weighted sum of standardised parts, the weights chosen by history length.
+
+Parts live on different scales (cosines, preferences, log counts), so each is first standardised
+within the candidate list that is being ranked. Training learns the weights through these very
+functions; nothing here may change without a new release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hemline.vectors import F32
+
+PARTS = ("tower", "content", "cf", "neighbours", "popularity", "trending")
+
+# Events in the history -> segment; (name, smallest length of the segment).
+SEGMENTS = (("0", 0), ("1", 1), ("2-4", 2), ("5-19", 5), ("20+", 20))
+
+# A part that is zero for all but a few candidates would otherwise reach z = sqrt(n) for those few.
+MAX_Z = 5.0
+
+
+def segment_of(known_events: int) -> str:
+    """The segment of a user of whom so many events (and imported items) are known."""
+    return next(name for name, smallest in reversed(SEGMENTS) if known_events >= smallest)
+
+
+def standardise(values: F32) -> F32:
+    """(x - mean) / standard deviation over the finite values of each list, clipped to ±MAX_Z.
+
+    values: float32 (n,) or (lists, n). NaN means that the part knows nothing about a candidate: it
+    takes no part in mean and deviation and comes out as 0, neither praised nor punished. A part
+    that is the same for all candidates comes out as 0 too. Returns float32 of the same shape.
+    """
+    known = np.isfinite(values)
+    count = np.maximum(known.sum(axis=-1, keepdims=True), 1)
+    x = np.where(known, values, 0.0).astype(np.float64)
+    mean = x.sum(axis=-1, keepdims=True) / count
+    centred = np.where(known, x - mean, 0.0)
+    deviation = np.sqrt((centred**2).sum(axis=-1, keepdims=True) / count)
+    z = np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 1e-8)
+    return np.asarray(np.clip(z, -MAX_Z, MAX_Z), dtype=np.float32)
+
+
+def blend_scores(
+    parts: Mapping[str, F32], weights: Mapping[str, float]
+) -> tuple[F32, dict[str, F32]]:
+    """Total scores of a candidate list, and what each part contributed to them.
+
+    parts: name of PARTS -> float32 (n,), all of one length; a part that was not available is left
+    out. weights: those of the user's segment; a part without a weight counts 0.
+    Returns float32 (n,) and the summands by part, each float32 (n,).
+    Raises ValueError when there is no part or they differ in length.
+    """
+    if len({len(values) for values in parts.values()}) != 1:
+        lengths = {name: len(values) for name, values in parts.items()}
+        raise ValueError(f"parts must be of one length, got {lengths}")
+    contributions = {
+        name: np.float32(weights.get(name, 0.0)) * standardise(values)
+        for name, values in parts.items()
+    }
+    return np.sum(list(contributions.values()), axis=0, dtype=np.float32), contributions

@@ -1,0 +1,111 @@
+"""CLIP content vectors of a whole catalogue, remembered per item so that re-training is quick."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from hemline.catalogue import Catalogue, item_text, read_images
+from hemline.errors import BadImageError
+from hemline.vectors import F32, content_vectors
+from tqdm import tqdm
+
+Keys = npt.NDArray[np.void]
+
+CHUNK = 2048  # items between two writes of the cache
+
+
+class Encoder(Protocol):
+    """What training needs of `hemline.encoders.clip.ClipEncoder`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dim(self) -> int: ...
+    @property
+    def encoder_id(self) -> str: ...
+    def encode_images(self, images: Sequence[bytes]) -> F32: ...
+    def encode_texts(self, texts: Sequence[str]) -> F32: ...
+    def save(self, folder: Path) -> None: ...
+
+
+def item_vectors(encoder: Encoder, path: Path, catalogue: Catalogue, cache: Path) -> F32:
+    """Content vectors of all items of the catalogue at `path`: float32 (n, dim), unit norm.
+
+    An item whose image is missing or broken is described by its text alone; broken ones are counted
+    in a warning. Vectors are kept in cache/vectors-ENCODER_ID.npz, keyed by what was encoded (text
+    and image bytes), and written every CHUNK items, so an interrupted run goes on where it stopped.
+    """
+    texts = [item_text(item) for item in catalogue.items()]
+    images = read_images(path)
+    keys = np.array(
+        [_key(text, image) for text, image in zip(texts, images, strict=True)], dtype="V16"
+    )
+    store = cache / f"vectors-{encoder.encoder_id}.npz"
+    known_keys, known = _load(store, encoder.dim)
+    missing = np.flatnonzero(~np.isin(keys, known_keys))
+    # Identical items need encoding once.
+    missing = missing[np.unique(keys[missing], return_index=True)[1]]
+    missing.sort()
+    broken = 0
+    with tqdm(total=len(missing), desc="CLIP vectors", unit="item", leave=False) as progress:
+        for start in range(0, len(missing), CHUNK):
+            rows = missing[start : start + CHUNK]
+            vectors, bad = _encode(encoder, [texts[r] for r in rows], [images[r] for r in rows])
+            broken += bad
+            known_keys = np.concatenate([known_keys, keys[rows]])
+            known = np.concatenate([known, vectors])
+            _save(store, known_keys, known)
+            progress.update(len(rows))
+    if broken:
+        warnings.warn(f"{broken} images could not be read; text alone is used", stacklevel=2)
+    order = np.argsort(known_keys)
+    return known[order[np.searchsorted(known_keys, keys, sorter=order)]]
+
+
+def _encode(
+    encoder: Encoder, texts: Sequence[str], images: Sequence[bytes | None]
+) -> tuple[F32, int]:
+    """Content vectors float32 (n, dim), and how many images were broken."""
+    vectors = np.zeros((len(texts), encoder.dim), dtype=np.float32)
+    has_image = np.array([image is not None for image in images], dtype=bool)
+    given = [image for image in images if image is not None]
+    broken = 0
+    if given:
+        try:
+            vectors[has_image] = encoder.encode_images(given)
+        except BadImageError:
+            for at in np.flatnonzero(has_image).tolist():
+                try:
+                    vectors[at] = encoder.encode_images([images[at] or b""])[0]
+                except BadImageError:
+                    has_image[at] = False
+                    broken += 1
+    return content_vectors(vectors, encoder.encode_texts(texts), has_image), broken
+
+
+def _key(text: str, image: bytes | None) -> bytes:
+    digest = hashlib.blake2b(text.encode(), digest_size=16)
+    digest.update(b"\0" + (image or b""))
+    return digest.digest()
+
+
+def _load(store: Path, dim: int) -> tuple[Keys, F32]:
+    if not store.is_file():
+        return np.zeros(0, dtype="V16"), np.zeros((0, dim), dtype=np.float32)
+    with np.load(store, allow_pickle=False) as file:
+        return file["keys"].view("V16").reshape(-1), file["vectors"]
+
+
+def _save(store: Path, keys: Keys, vectors: F32) -> None:
+    store.parent.mkdir(parents=True, exist_ok=True)
+    staged = store.with_name(f".{store.stem}-{uuid.uuid4().hex[:8]}.npz")
+    np.savez(staged, keys=keys.view(np.uint8).reshape(-1, 16), vectors=vectors)
+    os.replace(staged, store)  # noqa: PTH105
