@@ -58,14 +58,14 @@ class RerankRequest:
 
     history_rows, history_weights: (h,), oldest first, weights by `profile_weights`.
     candidate_rows: (c,). scores: part name -> float32 (c,), NaN where unknown.
-    known_events: length of the history that picks the blend weights, imported items included.
+    known_items: distinct items known of the shopper, imported ones included; picks the weights.
     """
 
     history_rows: Rows
     history_weights: F32
     candidate_rows: Rows
     scores: Mapping[str, F32]
-    known_events: int
+    known_items: int
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,9 @@ class Shopper:
     stale_import: bool
 
     @property
-    def known_events(self) -> int:
-        """How much is known; picks the blend weights."""
-        return len(self.rows) + self.imported_items
+    def known_items(self) -> int:
+        """Distinct items known, imported ones included; picks the blend weights."""
+        return len(np.unique(self.rows)) + self.imported_items
 
 
 NEWCOMER = Shopper(NO_ROWS, (), np.zeros(0, np.float32), None, 0, False)

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from hemline import metrics
 from hemline.contracts import Reranker, Retrieval
+from hemline.gateway.event_servicer import EventServicer
 from hemline.gateway.recommend import Stages
 from hemline.gateway.remotes import RemoteReranker, RemoteRetrieval
-from hemline.gateway.servicer import EventServicer, RecommenderServicer, UserServicer
+from hemline.gateway.servicer import RecommenderServicer
+from hemline.gateway.services import add_services
 from hemline.gateway.shelf import Shelf
-from hemline.gateway.unbuilt import with_unbuilt
+from hemline.gateway.user_servicer import UserServicer
 from hemline.process import read_config, run_process
 from hemline.releases import Release, open_release
 from hemline.reranker.rerank import BlendReranker
@@ -21,18 +23,6 @@ from hemline.rpc import Server, connect
 from hemline.sqlite_event_log import SqliteEventLog
 from hemline.sqlite_user_state import SqliteUserStates
 from hemline.triton import TritonEncoders
-from hemline.v1 import (
-    admin_pb2,
-    admin_pb2_grpc,
-    catalog_pb2,
-    catalog_pb2_grpc,
-    event_pb2,
-    event_pb2_grpc,
-    recommender_pb2,
-    recommender_pb2_grpc,
-    user_pb2,
-    user_pb2_grpc,
-)
 
 
 @dataclass(frozen=True)
@@ -65,7 +55,7 @@ async def main(config: Config) -> None:
         server = Server(config.address)
         recommender = RecommenderServicer(stages, log)
         stack.push_async_callback(recommender.exposures_logged)
-        _add_services(server, recommender, EventServicer(stages, log), UserServicer(stages, log))
+        add_services(server, recommender, EventServicer(stages, log), UserServicer(stages, log))
         metrics.serve_metrics(config.metrics_host, config.metrics_port)
         metrics.RELEASE.set(release.version)
         await server.start()
@@ -88,30 +78,6 @@ async def _reranker(config: Config, release: Release, stack: AsyncExitStack) -> 
     channel = connect(config.reranker)
     stack.push_async_callback(channel.close, None)
     return RemoteReranker(channel, release.catalogue)
-
-
-def _add_services(
-    server: Server, recommender: RecommenderServicer, events: EventServicer, users: UserServicer
-) -> None:
-    services = (
-        (recommender, recommender_pb2, recommender_pb2_grpc, "RecommenderService"),
-        (events, event_pb2, event_pb2_grpc, "EventService"),
-        (users, user_pb2, user_pb2_grpc, "UserService"),
-        (
-            catalog_pb2_grpc.CatalogServiceServicer(),
-            catalog_pb2,
-            catalog_pb2_grpc,
-            "CatalogService",
-        ),
-        (admin_pb2_grpc.AdminServiceServicer(), admin_pb2, admin_pb2_grpc, "AdminService"),
-    )
-    for servicer, messages, calls, name in services:
-        service = messages.DESCRIPTOR.services_by_name[name]
-        server.add(
-            getattr(calls, f"add_{name}Servicer_to_server"),
-            with_unbuilt(servicer, service),
-            service.full_name,
-        )
 
 
 if __name__ == "__main__":

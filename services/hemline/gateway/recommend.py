@@ -38,13 +38,7 @@ from hemline.shopper import Shopper, read_shopper
 from hemline.user_state import UserState, UserStates
 from hemline.vectors import F32
 
-# Candidates a source may bring, for k up to 50; more are asked for when k is larger.
-FROM_TOWER = 200
-FROM_CONTENT = 150
-FROM_NEIGHBOURS = 100
-FROM_POPULAR = 100
-FROM_TRENDING = 50
-MAX_FROM_RETRIEVAL = 1000
+MAX_FROM_SOURCE = 1000
 DEFAULT_DIVERSITY = 0.15
 
 
@@ -67,7 +61,9 @@ async def recommend(query: RecommendQuery, stages: Stages, deadline_s: float) ->
     trace = Trace(deadline_s)
     shelf = stages.shelf()
     release = shelf.release
-    more = max(1.0, query.k / 50)
+
+    def count(source: str) -> int:  # what the blend was trained on suits k up to 50
+        return min(int(shelf.candidate_counts[source] * max(1.0, query.k / 50)), MAX_FROM_SOURCE)
 
     state = await trace.attempt(
         "user_state", lambda _: stages.users.get(query.user_id), 0.3, "treated as a newcomer"
@@ -83,15 +79,15 @@ async def recommend(query: RecommendQuery, stages: Stages, deadline_s: float) ->
 
     vector = await user_vector(state, shopper, release, stages.encoders, query, trace)
     searched, neighbours = await asyncio.gather(
-        search(stages.retrieval, shelf, query, shopper, vector, more, trace),
-        also_liked(stages.reranker, release, shopper, more, trace),
+        search(stages.retrieval, shelf, query, shopper, vector, count, trace),
+        also_liked(stages.reranker, release, shopper, count, trace),
     )
     with trace.stage("candidates"):
         brought = {
             **searched,
             "neighbours": neighbours,
-            "popular": top_eligible(shelf.by_popularity, eligible, int(FROM_POPULAR * more)),
-            "trending": top_eligible(shelf.by_trend, eligible, int(FROM_TRENDING * more)),
+            "popular": top_eligible(shelf.by_popularity, eligible, count("popularity")),
+            "trending": top_eligible(shelf.by_trend, eligible, count("trending")),
         }
         candidates = merge(brought, eligible)
         if shelf.distinct(candidates.rows) < query.k:  # the sources agree on a few products
@@ -121,7 +117,7 @@ async def recommend(query: RecommendQuery, stages: Stages, deadline_s: float) ->
         timings=trace.timings,
         personal=shopper.profile is not None,
         candidates=len(candidates.rows),
-        history_events=shopper.known_events,
+        history_events=shopper.known_items,
     )
 
 
@@ -159,7 +155,7 @@ async def search(
     query: RecommendQuery,
     shopper: Shopper,
     vector: F32 | None,
-    more: float,
+    count: Callable[[str], int],
     trace: Trace,
 ) -> dict[str, Rows]:
     """Nearest items in tower space and in CLIP space, in one call."""
@@ -169,11 +165,10 @@ async def search(
     if not query.include_seen:
         hidden = np.union1d(hidden, shopper.rows).astype(np.int32)
     if vector is not None:
-        count = min(int(FROM_TOWER * more), MAX_FROM_RETRIEVAL)
-        queries.append(VectorQuery("tower", vector, count, condition, hidden))
+        queries.append(VectorQuery("tower", vector, count("tower"), condition, hidden))
     if shopper.profile is not None:
-        count = min(int(FROM_CONTENT * more), MAX_FROM_RETRIEVAL)
-        queries.append(VectorQuery("content", shopper.profile, count, condition, hidden))
+        profile = shopper.profile
+        queries.append(VectorQuery("content", profile, count("content"), condition, hidden))
     if not queries:
         return {}
     hits = await trace.attempt(
@@ -186,7 +181,11 @@ async def search(
 
 
 async def also_liked(
-    reranker: Reranker, release: Release, shopper: Shopper, more: float, trace: Trace
+    reranker: Reranker,
+    release: Release,
+    shopper: Shopper,
+    count: Callable[[str], int],
+    trace: Trace,
 ) -> Rows:
     """Item-CF neighbours of what the shopper liked."""
     liked = shopper.weights > 0
@@ -196,7 +195,7 @@ async def also_liked(
     hits: Hits | None = await trace.attempt(
         "neighbours",
         lambda timeout_s: reranker.neighbours(
-            release.id, rows, weights, int(FROM_NEIGHBOURS * more), timeout_s
+            release.id, rows, weights, count("neighbours"), timeout_s
         ),
         0.5,
         "other candidate sources",
@@ -222,7 +221,7 @@ async def rank(
     if len(rows) == 0:
         return Ranking(np.zeros(0, np.float32), {}, "0")
     request = RerankRequest(
-        shopper.rows, shopper.weights, rows, scores, known_events=shopper.known_events
+        shopper.rows, shopper.weights, rows, scores, known_items=shopper.known_items
     )
     ranking = await trace.attempt(
         "reranker",

@@ -68,7 +68,7 @@ class RemoteReranker:
                 reranker_pb2.CandidateScores(part=name, values=pack_f32(values))
                 for name, values in request.scores.items()
             ],
-            known_events=request.known_events,
+            known_items=request.known_items,
         )
         response = await call(self._stub.Rerank, message, timeout_s)
         return Ranking(

@@ -1,4 +1,4 @@
-"""The gateway's services over gRPC: requests checked, answers put into messages.
+"""RecommenderService over gRPC: requests checked, answers put into messages.
 
 Everything a caller can get wrong is refused here, with the field named.
 """
@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 from hemline import metrics
 from hemline.catalogue import Catalogue
-from hemline.errors import BadImageError, HemlineError, InvalidInputError, NotFoundError
+from hemline.errors import HemlineError, InvalidInputError, NotFoundError
 from hemline.event_log import EventLog
 from hemline.gateway.answer import Answer, RecommendQuery, ScoredRow
 from hemline.gateway.checks import (
@@ -23,25 +22,18 @@ from hemline.gateway.checks import (
     check_text,
     request_id_or_new,
 )
-from hemline.gateway.events import EXPOSURES_TOPIC, record_event
-from hemline.gateway.imports import ForeignItem, import_history
+from hemline.gateway.events import EXPOSURES_TOPIC
 from hemline.gateway.recommend import Stages, recommend
 from hemline.gateway.search import SearchQuery, SimilarQuery, search, similar
 from hemline.images import check_image_header
-from hemline.rpc import limited, time_left_s
-from hemline.user_profile import EVENT_WEIGHT
+from hemline.rpc import time_left_s
 from hemline.v1 import (
     common_pb2,
     event_pb2,
-    event_pb2_grpc,
     recommender_pb2,
     recommender_pb2_grpc,
-    user_pb2,
-    user_pb2_grpc,
 )
 from hemline.wire import (
-    EVENT_KIND_NAMES,
-    EVENT_KINDS,
     filter_from_proto,
     item_to_proto,
     known_rows_of,
@@ -52,10 +44,6 @@ logger = logging.getLogger(__name__)
 
 MAX_EXCLUDED = 10_000
 MAX_CONTEXT = 100
-MAX_FOREIGN_ITEMS = 200
-MAX_STREAMED_EVENTS = 1_000_000
-REPORTED_ERRORS = 100
-EVENTS_IN_FLIGHT = 256  # of one stream, so that the log can write them together
 
 
 class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
@@ -193,151 +181,6 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         except HemlineError as error:
             metrics.EXPOSURES_LOST.inc()
             logger.warning("exposure %s is lost: %s", exposure.request_id, error)
-
-
-class EventServicer(event_pb2_grpc.EventServiceServicer):
-    """Clicks. Acknowledged only once they are in the event log."""
-
-    def __init__(self, stages: Stages, log: EventLog) -> None:
-        self._stages = stages
-        self._log = log
-
-    async def RecordEvent(
-        self, request: event_pb2.RecordEventRequest, context: Any
-    ) -> event_pb2.RecordEventResponse:
-        catalogue = self._stages.shelf().release.catalogue
-        event_id, position = await record_event(request.event, catalogue, self._log)
-        return event_pb2.RecordEventResponse(event_id=event_id, offset=position.offset)
-
-    async def RecordEvents(
-        self, requests: AsyncIterator[event_pb2.RecordEventsRequest], context: Any
-    ) -> event_pb2.RecordEventsResponse:
-        catalogue = self._stages.shelf().release.catalogue
-        response = event_pb2.RecordEventsResponse()
-
-        async def record(index: int, event: event_pb2.Event) -> None:
-            try:
-                await record_event(event, catalogue, self._log)
-                response.accepted += 1
-            except InvalidInputError as error:
-                response.rejected += 1
-                if len(response.errors) < REPORTED_ERRORS:
-                    response.errors.append(
-                        event_pb2.EventError(
-                            index=index,
-                            event_id=event.event_id,
-                            field=error.field,
-                            message=error.reason,
-                        )
-                    )
-
-        # Any other failure ends the stream with its error: what was not acknowledged may be sent
-        # again, and event ids make that harmless.
-        pending: set[asyncio.Task[None]] = set()
-        try:
-            async for index, message in limited(requests, MAX_STREAMED_EVENTS, "event"):
-                pending.add(asyncio.create_task(record(index, message.event)))
-                if len(pending) >= EVENTS_IN_FLIGHT:
-                    done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                    for task in done:
-                        task.result()
-            await asyncio.gather(*pending)
-        finally:
-            for task in pending:
-                task.cancel()
-        return response
-
-
-class UserServicer(user_pb2_grpc.UserServiceServicer):
-    """What is known of a shopper."""
-
-    def __init__(self, stages: Stages, log: EventLog) -> None:
-        self._stages = stages
-        self._log = log
-
-    async def ImportHistory(
-        self, request: user_pb2.ImportHistoryRequest, context: Any
-    ) -> user_pb2.ImportHistoryResponse:
-        check_text("user_id", request.user_id, most=MAX_ID, least=1)
-        check_text("import_id", request.import_id, most=64)
-        check_text("platform", request.platform, most=64)
-        if not 1 <= len(request.items) <= MAX_FOREIGN_ITEMS:
-            raise InvalidInputError("items", f"needs 1 to {MAX_FOREIGN_ITEMS} items")
-        release = self._stages.shelf().release
-        good: list[ForeignItem] = []
-        errors: list[tuple[int, InvalidInputError]] = []
-        for index, message in enumerate(request.items):
-            try:
-                good.append(_foreign_item(index, message))
-            except InvalidInputError as error:
-                errors.append((index, error))
-        accepted, import_id, offset = 0, request.import_id, 0
-        if good:
-            imported = await import_history(
-                request.user_id,
-                good,
-                request.import_id,
-                request.replace,
-                release,
-                self._stages.encoders,
-                self._log,
-                time_left_s(context, default_s=30.0),
-            )
-            accepted, import_id = imported.accepted, imported.import_id
-            offset = imported.position.offset if imported.position else 0
-            errors += imported.errors
-        if not accepted:
-            index, first = min(errors, key=lambda found: found[0])
-            raise InvalidInputError(f"items[{index}].{first.field}", first.reason)
-        return user_pb2.ImportHistoryResponse(
-            import_id=import_id,
-            accepted=accepted,
-            errors=[
-                user_pb2.ForeignItemError(index=index, field=wrong.field, message=wrong.reason)
-                for index, wrong in sorted(errors, key=lambda found: found[0])
-            ],
-            encoder_id=release.encoder_id,
-            offset=offset,
-        )
-
-    async def GetUser(
-        self, request: user_pb2.GetUserRequest, context: Any
-    ) -> user_pb2.GetUserResponse:
-        check_text("user_id", request.user_id, most=MAX_ID, least=1)
-        state = await self._stages.users.get(request.user_id)
-        if state is None:
-            return user_pb2.GetUserResponse(user_id=request.user_id, known=False)
-        return user_pb2.GetUserResponse(
-            user_id=request.user_id,
-            known=True,
-            history=[
-                user_pb2.HistoryEntry(
-                    item_id=event.item_id,
-                    kind=EVENT_KINDS[event.kind],
-                    occurred_ms=event.occurred_ms,
-                )
-                for event in reversed(state.history)
-            ],
-            imported_items=state.imported.items if state.imported else 0,
-            vector_release=state.vector.release if state.vector else "",
-            state_version=state.version,
-        )
-
-
-def _foreign_item(index: int, message: user_pb2.ForeignItem) -> ForeignItem:
-    check_text("title", message.title, most=512)
-    check_text("category", message.category, most=128)
-    if not message.title.strip() and not message.image:
-        raise InvalidInputError("title", "title or image must be given")
-    if message.image:
-        try:
-            check_image_header(message.image)
-        except BadImageError as error:
-            raise InvalidInputError("image", error.reason) from error
-    weight = message.weight or EVENT_WEIGHT.get(EVENT_KIND_NAMES.get(message.kind, ""), 1.0)
-    if not 0 < weight <= 100:
-        raise InvalidInputError("weight", f"{weight:g} is not above 0 and at most 100")
-    return ForeignItem(index, message.title.strip(), message.image, message.category, weight)
 
 
 def _info(answer: Answer) -> common_pb2.AnswerInfo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +19,7 @@ class Shelf:
     def __init__(self, release: Release) -> None:
         self.release = release
         self.variants: npt.NDArray[np.int32] = release.catalogue.variant_group
+        self.candidate_counts: Mapping[str, int] = release.json("blend")["candidates"]
         self._masks = FilterMasks(release.catalogue)
 
     @cached_property

@@ -34,7 +34,9 @@ class BlendReranker:
         self._neighbour_scores = release.array("neighbours_scores")
         self._popularity = release.array("popularity")
         self._trending = release.array("trending")
-        self._weights: dict[str, dict[str, float]] = release.json("blend")["weights"]
+        self._weights: dict[str, dict[str, float]] = {
+            segment["name"]: segment["weights"] for segment in release.json("blend")["segments"]
+        }
 
     async def rerank(self, release_id: str, request: RerankRequest, timeout_s: float) -> Ranking:
         """See `contracts.Reranker.rerank`.
@@ -57,7 +59,7 @@ class BlendReranker:
         parts["popularity"] = np.asarray(self._popularity[rows])
         parts["trending"] = np.asarray(self._trending[rows])
 
-        segment = segment_of(request.known_events)
+        segment = segment_of(request.known_items)
         total, contributions = blend_scores(parts, self._weights[segment])
         return Ranking(
             scores=total,

@@ -38,7 +38,7 @@ class RerankerServicer(reranker_pb2_grpc.RerankerServiceServicer):
                 scores={
                     score.part: np.frombuffer(score.values, dtype="<f4") for score in request.scores
                 },
-                known_events=request.known_events,
+                known_items=request.known_items,
             ),
             time_left_s(context),
         )

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19hemline/v1/reranker.proto\x12\nhemline.v1\"/\n\x0cWeightedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x02\"\xaa\x01\n\rRerankRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\x12)\n\x07history\x18\x02 \x03(\x0b\x32\x18.hemline.v1.WeightedItem\x12\x1a\n\x12\x63\x61ndidate_item_ids\x18\x03 \x03(\t\x12+\n\x06scores\x18\x04 \x03(\x0b\x32\x1b.hemline.v1.CandidateScores\x12\x14\n\x0cknown_events\x18\x05 \x01(\x05\"/\n\x0f\x43\x61ndidateScores\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x01(\x0c\"i\n\x0eRerankResponse\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x0e\n\x06scores\x18\x02 \x01(\x0c\x12%\n\x05parts\x18\x03 \x03(\x0b\x32\x16.hemline.v1.PartScores\x12\x0f\n\x07segment\x18\x04 \x01(\t\"A\n\nPartScores\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x01(\x0c\x12\x15\n\rcontributions\x18\x03 \x01(\x0c\"X\n\x11NeighboursRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\'\n\x05items\x18\x02 \x03(\x0b\x32\x18.hemline.v1.WeightedItem\x12\t\n\x01k\x18\x03 \x01(\x05\"G\n\x12NeighboursResponse\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x10\n\x08item_ids\x18\x02 \x03(\t\x12\x0e\n\x06scores\x18\x03 \x01(\x0c\x32\x9f\x01\n\x0fRerankerService\x12?\n\x06Rerank\x12\x19.hemline.v1.RerankRequest\x1a\x1a.hemline.v1.RerankResponse\x12K\n\nNeighbours\x12\x1d.hemline.v1.NeighboursRequest\x1a\x1e.hemline.v1.NeighboursResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19hemline/v1/reranker.proto\x12\nhemline.v1\"/\n\x0cWeightedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x02\"\xa9\x01\n\rRerankRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\x12)\n\x07history\x18\x02 \x03(\x0b\x32\x18.hemline.v1.WeightedItem\x12\x1a\n\x12\x63\x61ndidate_item_ids\x18\x03 \x03(\t\x12+\n\x06scores\x18\x04 \x03(\x0b\x32\x1b.hemline.v1.CandidateScores\x12\x13\n\x0bknown_items\x18\x05 \x01(\x05\"/\n\x0f\x43\x61ndidateScores\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x01(\x0c\"i\n\x0eRerankResponse\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x0e\n\x06scores\x18\x02 \x01(\x0c\x12%\n\x05parts\x18\x03 \x03(\x0b\x32\x16.hemline.v1.PartScores\x12\x0f\n\x07segment\x18\x04 \x01(\t\"A\n\nPartScores\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x01(\x0c\x12\x15\n\rcontributions\x18\x03 \x01(\x0c\"X\n\x11NeighboursRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\'\n\x05items\x18\x02 \x03(\x0b\x32\x18.hemline.v1.WeightedItem\x12\t\n\x01k\x18\x03 \x01(\x05\"G\n\x12NeighboursResponse\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x10\n\x08item_ids\x18\x02 \x03(\t\x12\x0e\n\x06scores\x18\x03 \x01(\x0c\x32\x9f\x01\n\x0fRerankerService\x12?\n\x06Rerank\x12\x19.hemline.v1.RerankRequest\x1a\x1a.hemline.v1.RerankResponse\x12K\n\nNeighbours\x12\x1d.hemline.v1.NeighboursRequest\x1a\x1e.hemline.v1.NeighboursResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,17 +34,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEIGHTEDITEM']._serialized_start=41
   _globals['_WEIGHTEDITEM']._serialized_end=88
   _globals['_RERANKREQUEST']._serialized_start=91
-  _globals['_RERANKREQUEST']._serialized_end=261
-  _globals['_CANDIDATESCORES']._serialized_start=263
-  _globals['_CANDIDATESCORES']._serialized_end=310
-  _globals['_RERANKRESPONSE']._serialized_start=312
-  _globals['_RERANKRESPONSE']._serialized_end=417
-  _globals['_PARTSCORES']._serialized_start=419
-  _globals['_PARTSCORES']._serialized_end=484
-  _globals['_NEIGHBOURSREQUEST']._serialized_start=486
-  _globals['_NEIGHBOURSREQUEST']._serialized_end=574
-  _globals['_NEIGHBOURSRESPONSE']._serialized_start=576
-  _globals['_NEIGHBOURSRESPONSE']._serialized_end=647
-  _globals['_RERANKERSERVICE']._serialized_start=650
-  _globals['_RERANKERSERVICE']._serialized_end=809
+  _globals['_RERANKREQUEST']._serialized_end=260
+  _globals['_CANDIDATESCORES']._serialized_start=262
+  _globals['_CANDIDATESCORES']._serialized_end=309
+  _globals['_RERANKRESPONSE']._serialized_start=311
+  _globals['_RERANKRESPONSE']._serialized_end=416
+  _globals['_PARTSCORES']._serialized_start=418
+  _globals['_PARTSCORES']._serialized_end=483
+  _globals['_NEIGHBOURSREQUEST']._serialized_start=485
+  _globals['_NEIGHBOURSREQUEST']._serialized_end=573
+  _globals['_NEIGHBOURSRESPONSE']._serialized_start=575
+  _globals['_NEIGHBOURSRESPONSE']._serialized_end=646
+  _globals['_RERANKERSERVICE']._serialized_start=649
+  _globals['_RERANKERSERVICE']._serialized_end=808
 # @@protoc_insertion_point(module_scope)

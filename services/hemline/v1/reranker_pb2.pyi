@@ -15,18 +15,18 @@ class WeightedItem(_message.Message):
     def __init__(self, item_id: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class RerankRequest(_message.Message):
-    __slots__ = ("release", "history", "candidate_item_ids", "scores", "known_events")
+    __slots__ = ("release", "history", "candidate_item_ids", "scores", "known_items")
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
     CANDIDATE_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     SCORES_FIELD_NUMBER: _ClassVar[int]
-    KNOWN_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_ITEMS_FIELD_NUMBER: _ClassVar[int]
     release: str
     history: _containers.RepeatedCompositeFieldContainer[WeightedItem]
     candidate_item_ids: _containers.RepeatedScalarFieldContainer[str]
     scores: _containers.RepeatedCompositeFieldContainer[CandidateScores]
-    known_events: int
-    def __init__(self, release: _Optional[str] = ..., history: _Optional[_Iterable[_Union[WeightedItem, _Mapping]]] = ..., candidate_item_ids: _Optional[_Iterable[str]] = ..., scores: _Optional[_Iterable[_Union[CandidateScores, _Mapping]]] = ..., known_events: _Optional[int] = ...) -> None: ...
+    known_items: int
+    def __init__(self, release: _Optional[str] = ..., history: _Optional[_Iterable[_Union[WeightedItem, _Mapping]]] = ..., candidate_item_ids: _Optional[_Iterable[str]] = ..., scores: _Optional[_Iterable[_Union[CandidateScores, _Mapping]]] = ..., known_items: _Optional[int] = ...) -> None: ...
 
 class CandidateScores(_message.Message):
     __slots__ = ("part", "values")

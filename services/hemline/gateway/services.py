@@ -1,4 +1,4 @@
-"""Calls that are part of the contract and not built yet: they say so, and what to do meanwhile."""
+"""Which services the gateway offers; calls not built yet say so, and what to do meanwhile."""
 
 from __future__ import annotations
 
@@ -7,6 +7,22 @@ from typing import Any
 from google.protobuf.descriptor import ServiceDescriptor
 
 from hemline.errors import NotBuiltError
+from hemline.gateway.event_servicer import EventServicer
+from hemline.gateway.servicer import RecommenderServicer
+from hemline.gateway.user_servicer import UserServicer
+from hemline.rpc import Server
+from hemline.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    catalog_pb2,
+    catalog_pb2_grpc,
+    event_pb2,
+    event_pb2_grpc,
+    recommender_pb2,
+    recommender_pb2_grpc,
+    user_pb2,
+    user_pb2_grpc,
+)
 
 MEANWHILE = {
     "FrequentlyBoughtTogether": "use SimilarItems",
@@ -17,6 +33,30 @@ MEANWHILE = {
     "PromoteRelease": "use `hemline release promote` and restart",
     "RollbackRelease": "use `hemline release rollback` and restart",
 }
+
+
+def add_services(
+    server: Server, recommender: RecommenderServicer, events: EventServicer, users: UserServicer
+) -> None:
+    services = (
+        (recommender, recommender_pb2, recommender_pb2_grpc, "RecommenderService"),
+        (events, event_pb2, event_pb2_grpc, "EventService"),
+        (users, user_pb2, user_pb2_grpc, "UserService"),
+        (
+            catalog_pb2_grpc.CatalogServiceServicer(),
+            catalog_pb2,
+            catalog_pb2_grpc,
+            "CatalogService",
+        ),
+        (admin_pb2_grpc.AdminServiceServicer(), admin_pb2, admin_pb2_grpc, "AdminService"),
+    )
+    for servicer, messages, calls, name in services:
+        service = messages.DESCRIPTOR.services_by_name[name]
+        server.add(
+            getattr(calls, f"add_{name}Servicer_to_server"),
+            with_unbuilt(servicer, service),
+            service.full_name,
+        )
 
 
 def with_unbuilt(servicer: Any, service: ServiceDescriptor) -> Any:

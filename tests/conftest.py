@@ -1,0 +1,110 @@
+"""Fixtures every kind of test uses: the small shop and a gateway over it, on real gRPC and SQLite."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import pytest
+import pytest_asyncio
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from hemline.gateway.event_servicer import EventServicer
+from hemline.gateway.recommend import Stages
+from hemline.gateway.servicer import RecommenderServicer
+from hemline.gateway.services import add_services
+from hemline.gateway.shelf import Shelf
+from hemline.gateway.user_servicer import UserServicer
+from hemline.releases import Release
+from hemline.reranker.rerank import BlendReranker
+from hemline.retrieval.index import FlatRetrieval
+from hemline.rpc import Server
+from hemline.sqlite_event_log import SqliteEventLog
+from hemline.sqlite_user_state import SqliteUserStates
+from hemline.updater.update import Updater
+from hemline.v1 import (
+    admin_pb2_grpc,
+    catalog_pb2_grpc,
+    event_pb2_grpc,
+    recommender_pb2_grpc,
+    user_pb2,
+    user_pb2_grpc,
+)
+from small_world import FakeEncoders, build_small_release
+
+
+@pytest.fixture(scope="session")
+def small_release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    return build_small_release(tmp_path_factory.mktemp("releases"))
+
+
+@dataclass
+class Shop:
+    """A gateway with its updater, and stubs to talk to it."""
+
+    release: Release
+    encoders: FakeEncoders
+    log: SqliteEventLog
+    users: SqliteUserStates
+    channel: grpc.aio.Channel
+    recommender: Any
+    events: Any
+    user: Any
+    catalog: Any
+    admin: Any
+
+    async def state_version(self, user_id: str) -> int:
+        return int(
+            (await self.user.GetUser(user_pb2.GetUserRequest(user_id=user_id))).state_version
+        )
+
+    async def applied(self, user_id: str, events: int) -> None:
+        """Wait until the updater has applied so many events of a user in all."""
+        async with asyncio.timeout(10):
+            while True:
+                state = await self.users.get(user_id)
+                if state is not None and len(state.recent_event_ids) >= events:
+                    return
+                await asyncio.sleep(0.002)
+
+
+@pytest_asyncio.fixture
+async def shop(small_release: Release, tmp_path: Path) -> AsyncIterator[Shop]:
+    log = SqliteEventLog(tmp_path / "events.sqlite")
+    users = SqliteUserStates(tmp_path / "users.sqlite")
+    encoders = FakeEncoders()
+    retrieval = FlatRetrieval(small_release)
+    shelf = Shelf(small_release)
+    stages = Stages(lambda: shelf, users, encoders, retrieval, BlendReranker(small_release))
+    recommender = RecommenderServicer(stages, log)
+    server = Server("127.0.0.1:0")
+    add_services(server, recommender, EventServicer(stages, log), UserServicer(stages, log))
+    await server.start()
+    stopping = asyncio.Event()
+    updating = asyncio.create_task(Updater(log, users, encoders, small_release).run(stopping))
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        yield Shop(
+            small_release,
+            encoders,
+            log,
+            users,
+            channel,
+            recommender_pb2_grpc.RecommenderServiceStub(channel),
+            event_pb2_grpc.EventServiceStub(channel),
+            user_pb2_grpc.UserServiceStub(channel),
+            catalog_pb2_grpc.CatalogServiceStub(channel),
+            admin_pb2_grpc.AdminServiceStub(channel),
+        )
+    stopping.set()
+    await updating
+    await server.stop(0)
+    await recommender.exposures_logged()
+    retrieval.close()
+    await users.close()
+    await log.close()
