@@ -1,0 +1,1 @@
+"""Training, evaluation and release building; the serving packages never import this one."""

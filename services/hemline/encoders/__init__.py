@@ -1,0 +1,1 @@
+"""Models that turn images, texts and profiles into vectors."""

@@ -1,0 +1,398 @@
+"""CLIP encoders behind one small class, kept in one folder format.
+
+A folder holds everything an encoder needs, without any model hub:
+
+    encoder.json        name, architecture (an open_clip config), preprocessing, kind of tokenizer
+    model.safetensors   weights, float16 on disk, float32 in memory
+    tokens.json         the compact tokenizer's table (Hemline's own models), or
+    tokenizer/          a Hugging Face tokenizer's files
+
+`load_clip` also accepts any open_clip name; what it fetches is first brought into this format.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save as safetensors_bytes
+
+from hemline.encoders.tokenizer import CompactTokenizer
+from hemline.errors import BadImageError, HemlineError
+from hemline.images import decode_image
+from hemline.vectors import F32, normalise
+
+_FORMAT = "hemline-clip-1"
+_CONFIG, _WEIGHTS, _TOKENS, _HF_FOLDER = (
+    "encoder.json",
+    "model.safetensors",
+    "tokens.json",
+    "tokenizer",
+)
+_FP16_MAX = 65504.0
+_COMMITTED = "training/hemline_training/weights/hemline_clip"
+
+Tokenize = Callable[[Sequence[str]], npt.NDArray[np.int64]]  # (n,) texts -> (n, context) ids
+
+
+class EncoderError(HemlineError):
+    """An encoder cannot be found, is not of a known format, or does not fit its weights."""
+
+
+class ClipEncoder:
+    """Images and texts to unit vectors of one space.
+
+    name          for people: "hemline", or the open_clip name it came from
+    dim           length of the vectors
+    image_size    pixels a side the image tower sees
+    encoder_id    16 hex digits of the SHA-256 over its files: equal ids mean equal vectors
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        config: Mapping[str, Any],
+        files: Mapping[str, bytes],
+        device: str = "cpu",
+    ) -> None:
+        """Use `load`, `load_clip` or `ClipEncoder.of`.
+
+        `config` is the content of encoder.json; `files` are the tokenizer's files by path.
+        """
+        self.config = dict(config)
+        self.name = str(config["name"])
+        self.dim = int(config["model"]["embed_dim"])
+        self.preprocess_config = PreprocessCfg(**config["preprocess"])
+        size = self.preprocess_config.size
+        self.image_size = int(size if isinstance(size, int) else max(size))
+        self.device = torch.device(device)
+        self.model = model.eval().to(self.device).to(memory_format=torch.channels_last)
+        self._transform = image_transform_v2(self.preprocess_config, is_train=False)
+        self._tokenizer_files = dict(files)
+        self.tokenize = _tokenizer(config["tokenizer"], self._tokenizer_files)
+        self._id: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        model: torch.nn.Module,
+        name: str,
+        model_config: Mapping[str, Any],
+        preprocess: PreprocessCfg,
+        tokenizer: CompactTokenizer,
+        device: str = "cpu",
+    ) -> ClipEncoder:
+        """An encoder of a freshly trained model with a compact tokenizer."""
+        config = {
+            "format": _FORMAT,
+            "name": name,
+            "model": dict(model_config),
+            "preprocess": asdict(preprocess),
+            "tokenizer": {"kind": "compact"},
+        }
+        return cls(model, config, {_TOKENS: tokenizer.to_json().encode()}, device)
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> ClipEncoder:
+        """Read a folder that `save` wrote. Raises EncoderError if it is not one."""
+        path = folder / _CONFIG
+        if not path.is_file():
+            raise EncoderError(f"{folder} is not an encoder folder: it has no {_CONFIG}")
+        raw = path.read_bytes()
+        config = json.loads(raw)
+        if config.get("format") != _FORMAT:
+            raise EncoderError(f"{path} is not of the format {_FORMAT}")
+        files = _read_tokenizer_files(folder)
+        model = build_model(config["model"])
+        weights = folder / _WEIGHTS
+        _load_weights(model, weights)
+        encoder = cls(model, config, files, device)
+        encoder._id = _digest({_CONFIG: raw, _WEIGHTS: weights.read_bytes(), **files})
+        return encoder
+
+    def save(self, folder: Path) -> None:
+        """Write the folder; `load` of it gives the same encoder_id and, up to float16, vectors."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in self._files().items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+    @property
+    def encoder_id(self) -> str:
+        if self._id is None:
+            self._id = _digest(self._files())
+        return self._id
+
+    def encode_images(self, images: Sequence[bytes], batch_size: int = 64) -> F32:
+        """JPEG, PNG or WebP bytes to float32 (n, dim), unit norm.
+
+        Raises BadImageError whose field is `images[i]` for the first image that cannot be used.
+        """
+        out = np.empty((len(images), self.dim), np.float32)
+        for start in range(0, len(images), batch_size):
+            chunk = [
+                self._pixels(data, start + offset)
+                for offset, data in enumerate(images[start : start + batch_size])
+            ]
+            out[start : start + len(chunk)] = self.encode_pixels(torch.stack(chunk))
+        return out
+
+    def encode_pixels(self, pixels: torch.Tensor) -> F32:
+        """Preprocessed float32 (n, 3, image_size, image_size) to float32 (n, dim), unit norm."""
+        with torch.inference_mode():
+            batch = pixels.to(self.device).contiguous(memory_format=torch.channels_last)
+            features: torch.Tensor = self.model.encode_image(batch)  # type: ignore[operator]
+            return normalise(features.float().cpu().numpy())
+
+    def encode_texts(self, texts: Sequence[str], batch_size: int = 256) -> F32:
+        """float32 (n, dim), unit norm. Long texts are cut to the model's context length.
+
+        Texts of about equal length share a batch, so that little padding is computed.
+        """
+        out = np.empty((len(texts), self.dim), np.float32)
+        if not texts:
+            return out
+        tokens = self.tokenize(texts)
+        order = np.argsort(used_length(tokens), kind="stable")
+        with torch.inference_mode():
+            for start in range(0, len(order), batch_size):
+                rows = order[start : start + batch_size]
+                batch = torch.from_numpy(tokens[rows]).to(self.device)
+                features = text_features(self.model, batch)
+                out[rows] = normalise(features.float().cpu().numpy())
+        return out
+
+    def preprocess(self, image: Image.Image) -> torch.Tensor:
+        """An RGB image as float32 (3, image_size, image_size), resized, padded and normalised."""
+        pixels: torch.Tensor = self._transform(image)
+        return pixels
+
+    def _pixels(self, data: bytes, index: int) -> torch.Tensor:
+        try:
+            return self.preprocess(decode_image(data, at_least=2 * self.image_size))
+        except BadImageError as error:
+            raise BadImageError(f"images[{index}]", error.reason) from error
+
+    def _files(self) -> dict[str, bytes]:
+        state = {
+            name: _half(tensor.detach().cpu().contiguous())
+            for name, tensor in self.model.state_dict().items()
+        }
+        config = json.dumps(self.config, indent=2, sort_keys=True) + "\n"
+        return {
+            _CONFIG: config.encode(),
+            _WEIGHTS: safetensors_bytes(state),
+            **self._tokenizer_files,
+        }
+
+
+def load_clip(spec: str, device: str = "cpu") -> ClipEncoder:
+    """The encoder named by `spec`:
+
+    "hemline"           the weights committed with this project
+    a folder            one that `ClipEncoder.save` wrote
+    "MODEL[:PRETRAINED]", "hf-hub:ORG/NAME", "local-dir:PATH"
+                        anything open_clip can create; this may download weights. Without
+                        PRETRAINED a plain MODEL has random weights: good for tests only.
+
+    Raises EncoderError.
+    """
+    if spec == "hemline":
+        return ClipEncoder.load(committed_weights(), device)
+    if (Path(spec) / _CONFIG).is_file():
+        return ClipEncoder.load(Path(spec), device)
+    with tempfile.TemporaryDirectory() as scratch:  # the one path: what serves is what reloads
+        _convert_open_clip(spec).save(Path(scratch))
+        return ClipEncoder.load(Path(scratch), device)
+
+
+def committed_weights() -> Path:
+    """The folder of Hemline's own trained weights, in a checkout or beside an installed package."""
+    here = Path(__file__).resolve()
+    installed = here.parents[2] / "hemline_training" / "weights" / "hemline_clip"
+    for folder in (here.parents[3] / _COMMITTED, installed):
+        if (folder / _CONFIG).is_file():
+            return folder
+    raise EncoderError(f"the committed weights are missing: expected {_COMMITTED}")
+
+
+def build_model(model_config: Mapping[str, Any]) -> torch.nn.Module:
+    """An open_clip model with random weights; the config is like `open_clip.get_model_config`'s."""
+    config = json.loads(json.dumps(model_config))  # open_clip keeps and changes what it is given
+    custom = config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]
+    for key in ("multimodal_cfg", "init_logit_bias"):
+        if config.get(key) is None:
+            config.pop(key, None)
+    if "multimodal_cfg" in config:
+        raise EncoderError("CoCa models are not supported: they generate text as well")
+    config["text_cfg"].pop("hf_tokenizer_name", None)
+    if "hf_model_name" in config["text_cfg"]:
+        config["text_cfg"]["hf_model_pretrained"] = False  # the weights are in our own file
+    kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
+    model: torch.nn.Module = kind(**config)
+    return model
+
+
+def used_length(tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """(n, context) ids to (n,) lengths without the trailing zeros."""
+    context = tokens.shape[1]
+    return np.asarray(context - np.argmax(tokens[:, ::-1] != 0, axis=1))
+
+
+def text_features(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+    """Features (n, dim), not normalised, of token ids (n, context).
+
+    A causal text tower that reads its result at the end-of-text token cannot see what follows it,
+    so trailing padding is cut off first: 10 real tokens cost a seventh of 77, with equal results.
+    Any other text tower gets its full context.
+    """
+    tower: Any = model.text if hasattr(model, "text") else model
+    if not _is_causal(tower):
+        features: torch.Tensor = model.encode_text(tokens)  # type: ignore[operator]
+        return features
+    pooled = tokens.argmax(dim=-1)  # end-of-text has the largest id
+    length = int(pooled.max()) + 1
+    tokens = tokens[:, :length]
+    x = tower.token_embedding(tokens) + tower.positional_embedding[:length]  # (B, T, W)
+    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
+    x = tower.ln_final(x[torch.arange(len(x), device=x.device), pooled])  # (B, W)
+    projection = tower.text_projection
+    if projection is None:
+        features = x
+    elif isinstance(projection, torch.nn.Module):
+        features = projection(x)
+    else:
+        features = x @ projection
+    return features
+
+
+def _is_causal(tower: Any) -> bool:
+    pool = getattr(tower, "pool_type", getattr(tower, "text_pool_type", None))
+    return (
+        pool == "argmax"
+        and getattr(tower, "attn_mask", None) is not None
+        and getattr(tower, "cls_emb", None) is None
+    )
+
+
+def _convert_open_clip(spec: str) -> ClipEncoder:
+    schema, colon, rest = spec.partition(":")
+    if schema in ("hf-hub", "local-dir"):
+        name, pretrained = spec, None
+    else:
+        name, pretrained = (schema, rest) if colon else (spec, None)
+        if open_clip.get_model_config(name) is None:
+            raise EncoderError(f"{spec!r} is neither an encoder folder nor a name open_clip knows")
+    try:
+        model = open_clip.create_model(name, pretrained=pretrained)
+        tokenizer = open_clip.get_tokenizer(name)
+    except Exception as error:  # downloads, missing files, bad configs: open_clip raises anything
+        raise EncoderError(f"open_clip could not create {spec!r}: {error}") from error
+    files: dict[str, bytes] = {}
+    config = {
+        "format": _FORMAT,
+        "name": spec,
+        "model": _open_clip_config(name),
+        "preprocess": dict(open_clip.get_model_preprocess_cfg(model)),
+        "tokenizer": _describe_tokenizer(tokenizer, files),
+    }
+    return ClipEncoder(model, config, files)
+
+
+def _open_clip_config(name: str) -> dict[str, Any]:
+    if name.startswith("local-dir:"):
+        path = Path(name.removeprefix("local-dir:")) / "open_clip_config.json"
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["model_cfg"]
+        return found
+    if name.startswith("hf-hub:"):
+        from open_clip.factory import _get_hf_config
+
+        return dict(_get_hf_config(name.removeprefix("hf-hub:"))["model_cfg"])
+    return dict(open_clip.get_model_config(name))
+
+
+def _describe_tokenizer(tokenizer: Any, files: dict[str, bytes]) -> dict[str, Any]:
+    """How to make `tokenizer` again; what it needs on disk is added to `files`."""
+    if isinstance(tokenizer, open_clip.SimpleTokenizer):
+        clean = str(tokenizer.clean_fn.__name__).removeprefix("_clean_")
+        return {"kind": "simple", "context_length": tokenizer.context_length, "clean": clean}
+    if not isinstance(tokenizer, open_clip.HFTokenizer) or tokenizer.tokenizer_mode:
+        raise EncoderError(f"tokenizers of type {type(tokenizer).__name__} are not supported")
+    with tempfile.TemporaryDirectory() as scratch:
+        tokenizer.tokenizer.save_pretrained(scratch)
+        for path in sorted(Path(scratch).rglob("*")):
+            if path.is_file():
+                files[f"{_HF_FOLDER}/{path.relative_to(scratch).as_posix()}"] = path.read_bytes()
+    return {
+        "kind": "hf",
+        "context_length": tokenizer.context_length,
+        "clean": str(tokenizer.clean_fn.__name__).removeprefix("_clean_"),
+        "strip_sep_token": tokenizer.strip_sep_token,
+    }
+
+
+def _tokenizer(config: Mapping[str, Any], files: Mapping[str, bytes]) -> Tokenize:
+    kind, options = config["kind"], {k: v for k, v in config.items() if k != "kind"}
+    if kind == "compact":
+        return CompactTokenizer.from_json(files[_TOKENS].decode())
+    if kind == "simple":
+        inner = open_clip.SimpleTokenizer(**options)
+    elif kind == "hf":
+        with tempfile.TemporaryDirectory() as scratch:
+            for name, data in files.items():
+                (Path(scratch) / Path(name).name).write_bytes(data)
+            inner = open_clip.HFTokenizer(scratch, **options)
+    else:
+        raise EncoderError(f"unknown tokenizer kind {kind!r}")
+
+    def tokenize(texts: Sequence[str]) -> npt.NDArray[np.int64]:
+        return np.asarray(inner(list(texts)).numpy(), dtype=np.int64)
+
+    return tokenize
+
+
+def _read_tokenizer_files(folder: Path) -> dict[str, bytes]:
+    paths: Iterator[Path] = (p for p in [folder / _TOKENS] if p.is_file())
+    files = {path.name: path.read_bytes() for path in paths}
+    for path in sorted((folder / _HF_FOLDER).glob("*")):
+        files[f"{_HF_FOLDER}/{path.name}"] = path.read_bytes()
+    return files
+
+
+def _load_weights(model: torch.nn.Module, path: Path) -> None:
+    if not path.is_file():
+        raise EncoderError(f"there are no weights at {path}")
+    with safe_open(path, framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    try:
+        model.load_state_dict(state)  # copies into the model's own float32 tensors
+    except RuntimeError as error:
+        raise EncoderError(f"{path} does not fit its encoder.json: {error}") from error
+
+
+def _half(tensor: torch.Tensor) -> torch.Tensor:
+    """float16, unless the tensor is not of floats or float16 would overflow."""
+    if tensor.dtype != torch.float32 or tensor.abs().max() > _FP16_MAX:
+        return tensor.clone()
+    return tensor.half()
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{name}\n{len(files[name])}\n".encode())
+        digest.update(files[name])
+    return digest.hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Hemline's own small CLIP: data, training and evaluation."""
