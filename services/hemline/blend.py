@@ -1,4 +1,4 @@
-"""The final score: a weighted sum of standardised parts, the weights chosen by history length.
+"""The final score: a weighted sum of standardised parts, the weights chosen by how much is known.
 
 Parts live on different scales (cosines, preferences, log counts), so each is first standardised
 within the candidate list that is being ranked. Training learns the weights through these very
@@ -15,16 +15,16 @@ from hemline.vectors import F32
 
 PARTS = ("tower", "content", "cf", "neighbours", "popularity", "trending")
 
-# Events in the history -> segment; (name, smallest length of the segment).
+# Distinct items known of a user -> segment; (name, smallest number of the segment).
 SEGMENTS = (("0", 0), ("1", 1), ("2-4", 2), ("5-19", 5), ("20+", 20))
 
 # A part that is zero for all but a few candidates would otherwise reach z = sqrt(n) for those few.
 MAX_Z = 5.0
 
 
-def segment_of(known_events: int) -> str:
-    """The segment of a user of whom so many events (and imported items) are known."""
-    return next(name for name, smallest in reversed(SEGMENTS) if known_events >= smallest)
+def segment_of(known_items: int) -> str:
+    """The segment of a user of whom so many distinct items are known, imported ones included."""
+    return next(name for name, smallest in reversed(SEGMENTS) if known_items >= smallest)
 
 
 def standardise(values: F32) -> F32:

@@ -33,7 +33,7 @@ FEWEST_CASES = 30  # a segment with fewer validation cases takes the weights of 
 class CandidatesConfig:
     """How many candidates each source contributes before duplicates are removed.
 
-    The defaults are the gateway's (`hemline.gateway.recommend`); cf is no source there.
+    The gateway reads these numbers from blend.json; cf is no source there.
     """
 
     tower: int = 200
@@ -156,12 +156,16 @@ class Blend:
         return {
             "parts": list(PARTS),
             "max_z": MAX_Z,
-            "segments": dict(SEGMENTS),
-            "weights": self.weights,
-            "validation": {
-                name: {"cases": self.cases[name], f"ndcg@{self.k}": self.ndcg[name]}
-                for name, _ in SEGMENTS
-            },
+            "segments": [
+                {
+                    "name": name,
+                    "fewest_items": smallest,
+                    "weights": self.weights[name],
+                    "validation_cases": self.cases[name],
+                    f"validation_ndcg@{self.k}": self.ndcg[name],
+                }
+                for name, smallest in SEGMENTS
+            ],
             "candidates": {part: self.candidates.most(part) for part in PARTS},
             "simulated": bool(log.get("simulated", False)),
         }

@@ -78,7 +78,7 @@ def print_table(result: dict[str, Any], title: str, simulated: bool, console: Co
     table.add_column("model")
     groups = [group for group, count in result["cases"].items() if count]
     for group in groups:
-        label = "all" if group == "all" else f"{group} events"
+        label = "all" if group == "all" else f"{group} items"
         table.add_column(f"ndcg@{k}\n{label}\nn={result['cases'][group]}", justify="right")
     for metric in ("recall", "hit_rate", "mrr", "coverage"):
         table.add_column(f"{metric}@{k}\nall", justify="right")

@@ -226,9 +226,9 @@ class Histories:
         return matrix
 
     @cached_property
-    def lengths(self) -> I64:
-        """int64 (b,): events in each history, which is what `hemline.blend.segment_of` takes."""
-        return np.diff(self.indptr)
+    def known_items(self) -> I64:
+        """int64 (b,): distinct items of each history, what `hemline.blend.segment_of` takes."""
+        return np.asarray(np.diff(self.seen.indptr), dtype=np.int64)
 
     def profiles(self, content: F32) -> tuple[F32, npt.NDArray[np.bool_]]:
         """`user_profile.profile_vector` of every history at once.

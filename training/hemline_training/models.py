@@ -103,7 +103,7 @@ def part_scores(models: Models, histories: Histories) -> dict[str, F32]:
             dtype=np.float32,
         ),
     }
-    nothing = histories.lengths == 0
+    nothing = histories.known_items == 0
     for name, missing in zip(parts, (~known, ~known, nothing, nothing), strict=True):
         parts[name][missing] = np.nan
     shape = (len(histories), len(models.popularity))

@@ -57,7 +57,7 @@ class Cases:
     def segments(self) -> I64:
         """int64 (c,): index into `hemline.blend.SEGMENTS`."""
         smallest = [size for _, size in SEGMENTS]
-        return np.searchsorted(smallest, self.histories.lengths, side="right") - 1
+        return np.searchsorted(smallest, self.histories.known_items, side="right") - 1
 
 
 def cases_at(
