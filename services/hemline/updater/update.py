@@ -42,10 +42,15 @@ class Updater:
     """Applies the event log to the store, one batch at a time."""
 
     def __init__(
-        self, log: EventLog, users: UserStates, encoders: Encoders, release: Release
+        self,
+        log: EventLog,
+        users: UserStates,
+        encoders: Encoders,
+        release: Release,
+        consumer: Consumer | None = None,
     ) -> None:
         self._log = log
-        self._consumer: Consumer = log.consumer(EVENTS_TOPIC, GROUP)
+        self._consumer = consumer or log.consumer(EVENTS_TOPIC, GROUP)
         self._users = users
         self._encoders = encoders
         self._release = release

@@ -1,0 +1,200 @@
+"""One click: acknowledged durably, applied once, and the bad ones refused by name."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import grpc
+import pytest
+from conftest import Shop
+from hemline.event_log import Position
+from hemline.shopper import read_shopper
+from hemline.updater.apply import apply_record
+from hemline.updater.update import DEAD_LETTERS_TOPIC, EVENTS_TOPIC, Updater
+from hemline.user_state import UserState
+from hemline.v1 import common_pb2 as common
+from hemline.v1.event_pb2 import (
+    DeadLetter,
+    Event,
+    EventRecord,
+    LoggedEvent,
+    RecordEventRequest,
+    RecordEventsRequest,
+)
+from hemline.v1.user_pb2 import GetUserRequest
+from small_world import STYLES, item_id
+
+NOW_MS = int(time.time() * 1000)
+
+
+def event(user: str, item: str, event_id: str = "", **fields: object) -> Event:
+    kind = fields.pop("kind", common.EVENT_KIND_CLICK)
+    return Event(user_id=user, item_id=item, event_id=event_id, kind=kind, **fields)
+
+
+async def refused(call, request) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await call(request)
+    return error.value
+
+
+async def test_an_acknowledged_event_is_in_the_log(shop: Shop) -> None:
+    request = RecordEventRequest(event=event("ada", item_id("jeans", 2)))
+    response = await shop.events.RecordEvent(request)
+    assert response.event_id
+    await shop.applied("ada", 1)
+    user = await shop.user.GetUser(GetUserRequest(user_id="ada"))
+    assert [(entry.item_id, entry.kind) for entry in user.history] == [
+        (item_id("jeans", 2), common.EVENT_KIND_CLICK)
+    ]
+    assert user.vector_release == shop.release.id
+
+
+async def test_the_same_event_id_counts_once_however_often_it_is_sent(shop: Shop) -> None:
+    for _ in range(3):
+        request = RecordEventRequest(event=event("ada", item_id("jeans", 2), event_id="once"))
+        response = await shop.events.RecordEvent(request)
+        assert response.event_id == "once"
+    last = RecordEventRequest(event=event("ada", item_id("jeans", 3), event_id="twice"))
+    await shop.events.RecordEvent(last)
+    await shop.applied("ada", 2)
+    user = await shop.user.GetUser(GetUserRequest(user_id="ada"))
+    assert [entry.item_id for entry in user.history] == [item_id("jeans", 3), item_id("jeans", 2)]
+
+
+async def test_an_event_that_arrives_late_takes_its_place_in_time(shop: Shop) -> None:
+    for number, occurred_ms in ((1, NOW_MS - 1000), (2, NOW_MS - 3000), (3, NOW_MS - 2000)):
+        late = event("ada", item_id("jeans", number), occurred_ms=occurred_ms)
+        await shop.events.RecordEvent(RecordEventRequest(event=late))
+    await shop.applied("ada", 3)
+    user = await shop.user.GetUser(GetUserRequest(user_id="ada"))
+    newest_first = [item_id("jeans", number) for number in (1, 3, 2)]
+    assert [entry.item_id for entry in user.history] == newest_first
+
+
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [
+        (event("", item_id("jeans", 1)), "event.user_id"),
+        (event("u" * 129, item_id("jeans", 1)), "event.user_id"),
+        (event("ada", ""), "event.item_id"),
+        (event("ada", "no such item"), "event.item_id"),
+        (event("ada", item_id("jeans", 1), kind=0), "event.kind"),
+        (event("ada", item_id("jeans", 1), event_id="e" * 65), "event.event_id"),
+        (event("ada", item_id("jeans", 1), occurred_ms=NOW_MS + 3_600_000), "event.occurred_ms"),
+        (event("ada", item_id("jeans", 1), occurred_ms=1), "event.occurred_ms"),
+        (event("ada", item_id("jeans", 1), position=-1), "event.position"),
+    ],
+)
+async def test_bad_events_are_refused_with_the_field_named(
+    shop: Shop, bad: Event, field: str
+) -> None:
+    error = await refused(shop.events.RecordEvent, RecordEventRequest(event=bad))
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error.details().startswith(f"{field}: ")
+    assert await shop.users.get("ada") is None
+
+
+async def test_a_bad_event_in_a_stream_costs_only_itself(shop: Shop) -> None:
+    async def stream() -> AsyncIterator[RecordEventsRequest]:
+        for number in range(50):
+            item = "ghost" if number == 20 else item_id("watch", number % 20)
+            yield RecordEventsRequest(event=event("bob", item, event_id=f"e{number}"))
+
+    response = await shop.events.RecordEvents(stream())
+    assert (response.accepted, response.rejected) == (49, 1)
+    (error,) = response.errors
+    assert (error.index, error.event_id, error.field) == (20, "e20", "event.item_id")
+    await shop.applied("bob", 49)
+
+
+def logged(user: str, item: str, event_id: str, occurred_ms: int) -> EventRecord:
+    return EventRecord(
+        event=LoggedEvent(
+            event=event(user, item, event_id, occurred_ms=occurred_ms), accepted_ms=occurred_ms
+        )
+    )
+
+
+def test_redelivery_from_any_point_gives_the_same_state() -> None:
+    rng = random.Random(5)
+    messages = [
+        logged("ada", item_id(rng.choice(STYLES), rng.randrange(20)), f"e{n}", 1000 + n)
+        for n in range(300)
+    ]
+
+    def replayed(interruptions: list[int]) -> UserState:
+        state, n = UserState("ada"), 0
+        for stop in [*interruptions, len(messages)]:
+            while n < stop:
+                state = apply_record(state, messages[n], Position(0, n)) or state
+                n += 1
+            n = max(0, n - rng.randrange(100))  # the crash lost the commit, not the state
+        for offset in range(n, len(messages)):
+            state = apply_record(state, messages[offset], Position(0, offset)) or state
+        return state
+
+    undisturbed = replayed([])
+    assert len(undisturbed.history) == 200
+    for _ in range(20):
+        assert replayed(sorted(rng.sample(range(300), 3))) == undisturbed
+
+
+async def test_what_cannot_be_decoded_goes_to_the_dead_letters_and_stops_nobody(
+    shop: Shop,
+) -> None:
+    await shop.log.publish(EVENTS_TOPIC, "ada", b"\xff\xff not a message")
+    foreign = logged("mallory", item_id("jeans", 1), "m1", NOW_MS)
+    await shop.log.publish(EVENTS_TOPIC, "ada", foreign.SerializeToString())
+    request = RecordEventRequest(event=event("ada", item_id("jeans", 2)))
+    await shop.events.RecordEvent(request)
+    await shop.applied("ada", 1)
+    consumer = shop.log.consumer(DEAD_LETTERS_TOPIC, "operator")
+    letters = [DeadLetter.FromString(r.value) for r in await consumer.poll(10, timeout_s=5)]
+    assert [letter.offset for letter in letters] == [0, 1]
+    assert "no EventRecord" in letters[0].reason
+    assert "another user" in letters[1].reason
+    assert await shop.users.get("mallory") is None
+
+
+async def test_a_state_changed_meanwhile_is_read_again_and_nothing_is_lost(shop: Shop) -> None:
+    """Another writer gets in between the updater's read and its write."""
+
+    class Interrupting:
+        def __init__(self) -> None:
+            self.left = 2
+
+        def __getattr__(self, name: str):
+            return getattr(shop.users, name)
+
+        async def compare_and_set(self, states):
+            if self.left:
+                self.left -= 1
+                other = (await shop.users.get_many([states[0].user_id]))[states[0].user_id]
+                assert await shop.users.compare_and_set([replace(other, vector=None)]) == [True]
+            return await shop.users.compare_and_set(states)
+
+    record = logged("zoe", item_id("dress", 4), "z1", NOW_MS).SerializeToString()
+    await shop.log.publish("elsewhere", "zoe", record)
+    consumer = shop.log.consumer("elsewhere", "test")
+    users = Interrupting()
+    updater = Updater(shop.log, users, shop.encoders, shop.release, consumer)
+    await updater.apply(await consumer.poll(10, timeout_s=5))
+    assert users.left == 0
+    assert await consumer.lag() == 0
+    state = await shop.users.get("zoe")
+    assert [done.item_id for done in state.history] == [item_id("dress", 4)]
+
+
+async def test_the_stored_vector_is_the_one_a_recommend_would_compute(shop: Shop) -> None:
+    for number in range(3):
+        request = RecordEventRequest(event=event("ada", item_id("boots", number + 1)))
+        await shop.events.RecordEvent(request)
+    await shop.applied("ada", 3)
+    state = await shop.users.get("ada")
+    profile = read_shopper(state, shop.release).profile
+    expected = await shop.encoders.user_vectors(profile[None], 1, 1.0)
+    assert state.vector.vector == pytest.approx(expected[0], abs=1e-6)
