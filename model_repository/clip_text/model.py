@@ -1,0 +1,28 @@
+"""clip_text on Triton: TEXT uint8 (b, length), UTF-8 padded with zeros, to VECTOR (b, clip_dim)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from hemline.encoders import served
+from hemline.encoders.clip import ClipEncoder
+
+
+class TritonPythonModel:
+    def initialize(self, args: Mapping[str, str]) -> None:
+        folder = served.release_folder(args) / "clip"
+        self.encoder = ClipEncoder.load(folder, served.device_of(args))
+        self.encoder.encode_texts(["red summer dress"])  # or the first call is the slow one
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        return served.answer(requests, self.texts_of, self.encode)
+
+    def texts_of(self, request: Any) -> list[str]:
+        rows = served.byte_rows(request, "TEXT")
+        return [row.rstrip(b"\0").decode(errors="replace") for row in rows]
+
+    def encode(self, requests: list[list[str]]) -> torch.Tensor:
+        texts = [text for request in requests for text in request]
+        return torch.from_numpy(self.encoder.encode_texts(texts))

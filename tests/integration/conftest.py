@@ -1,0 +1,37 @@
+"""A real Triton server, started once for all integration tests that ask for `triton`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from hemline.local.triton_server import TritonInstall, install_triton
+from hemline.triton import TritonEncoders
+from running_triton import RunningTriton, running_triton
+
+REPOSITORY_ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def triton_install() -> TritonInstall:
+    """Installs Triton below HEMLINE_HOME or the checkout's .hemline if it is not there."""
+    return install_triton(Path(os.environ.get("HEMLINE_HOME", REPOSITORY_ROOT / ".hemline")))
+
+
+@pytest.fixture(scope="session")
+def triton(
+    triton_install: TritonInstall, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningTriton]:
+    """One server for the whole session, with version 1 loaded. Leave it as it was."""
+    with running_triton(triton_install, tmp_path_factory.mktemp("triton")) as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def encoders(triton: RunningTriton) -> AsyncIterator[TritonEncoders]:
+    client = TritonEncoders(triton.address)
+    yield client
+    await client.close()

@@ -1,0 +1,123 @@
+"""The four models on a real Triton server: same vectors, batching, errors, deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+import torch
+from hemline.errors import (
+    BadImageError,
+    DeadlineError,
+    InvalidInputError,
+    ReleaseError,
+)
+from hemline.triton import MAX_ROWS, TritonEncoders
+from hemline.vectors import F32, normalise
+from running_triton import RunningTriton
+from tiny_release import TITLES, tiny_image
+
+pytestmark = pytest.mark.integration
+
+
+def contents(rows: int, dim: int = 32, seed: int = 0) -> F32:
+    return normalise(np.random.default_rng(seed).normal(size=(rows, dim)))
+
+
+@pytest.mark.parametrize("side", ["user", "item"])
+@pytest.mark.parametrize("rows", [1, 3, MAX_ROWS, 2 * MAX_ROWS + 5])
+async def test_tower_vectors_equal_those_computed_in_process(
+    triton: RunningTriton, encoders: TritonEncoders, side: str, rows: int
+) -> None:
+    x = contents(rows)
+    call = encoders.user_vectors if side == "user" else encoders.item_vectors
+    vectors = await call(x, 1, 5.0)
+    with torch.inference_mode():
+        expected = triton.tower(side)(torch.from_numpy(x)).numpy()
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+
+
+async def test_text_vectors_equal_those_computed_in_process(
+    triton: RunningTriton, encoders: TritonEncoders
+) -> None:
+    texts = [*TITLES, "", "robe d'été à fleurs ✿", "x" * 5000, *(f"title {i}" for i in range(70))]
+    vectors = await encoders.text_vectors(texts, 1, 20.0)
+    np.testing.assert_allclose(vectors, triton.encoder().encode_texts(texts), atol=1e-5)
+
+
+async def test_image_vectors_equal_those_computed_in_process(
+    triton: RunningTriton, encoders: TritonEncoders
+) -> None:
+    images = [tiny_image(i, kind) for i, kind in enumerate(["JPEG", "PNG", "WEBP"] * 7)]
+    images.append(tiny_image(99, "JPEG", size=(800, 1000)))  # large enough for draft()
+    vectors = await encoders.image_vectors(images, 1, 20.0)
+    np.testing.assert_allclose(vectors, triton.encoder().encode_images(images), atol=1e-5)
+
+
+async def test_a_broken_image_fails_alone_and_its_neighbours_are_answered(
+    triton: RunningTriton, encoders: TritonEncoders
+) -> None:
+    images = [tiny_image(i) for i in range(12)]
+    images[4], images[9], images[10] = b"GIF89a no image", images[9][:60], b""
+    answers = await encoders.image_answers(images, 1, 20.0)
+    for index, (data, answer) in enumerate(zip(images, answers, strict=True)):
+        if index in (4, 9, 10):
+            assert isinstance(answer, BadImageError)
+            assert answer.field == f"images[{index}]"
+        else:
+            expected = triton.encoder().encode_images([data])[0]
+            np.testing.assert_allclose(answer, expected, atol=1e-5)
+    with pytest.raises(BadImageError, match=r"^images\[4\]: GIF is not accepted"):
+        await encoders.image_vectors(images, 1, 20.0)
+
+
+async def test_no_rows_are_answered_by_no_vectors(encoders: TritonEncoders) -> None:
+    assert len(await encoders.user_vectors(contents(0), 1, 1.0)) == 0
+    assert len(await encoders.text_vectors([], 1, 1.0)) == 0
+    assert len(await encoders.image_vectors([], 1, 1.0)) == 0
+
+
+async def test_calls_made_at_once_share_batches(
+    triton: RunningTriton, encoders: TritonEncoders
+) -> None:
+    x = contents(200)
+    before = await encoders.statistics("user_tower")
+    vectors = await asyncio.gather(*(encoders.user_vectors(row[None], 1, 5.0) for row in x))
+    after = await encoders.statistics("user_tower")
+    with torch.inference_mode():
+        expected = triton.tower("user")(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(np.concatenate(vectors), expected, atol=1e-5)
+    assert after.rows - before.rows == 200
+    assert after.executions - before.executions < 100
+
+
+async def test_a_version_that_is_not_loaded_is_a_release_error(encoders: TritonEncoders) -> None:
+    with pytest.raises(ReleaseError, match="version 77"):
+        await encoders.user_vectors(contents(1), 77, 1.0)
+    assert await encoders.ready(1)
+    assert not await encoders.ready(77)
+
+
+async def test_vectors_of_another_length_are_refused(encoders: TritonEncoders) -> None:
+    good, bad = await asyncio.gather(
+        encoders.user_vectors(contents(1), 1, 1.0),
+        encoders.user_vectors(contents(1, dim=31), 1, 1.0),
+        return_exceptions=True,
+    )
+    assert isinstance(bad, InvalidInputError)
+    assert "expected 32" in str(bad)
+    assert not isinstance(good, BaseException)
+
+
+async def test_a_deadline_is_kept(encoders: TritonEncoders) -> None:
+    texts = ["a very long title " * 20] * 2000
+    began = time.perf_counter()
+    with pytest.raises(DeadlineError):
+        await encoders.text_vectors(texts, 1, 0.05)
+    assert time.perf_counter() - began < 0.5
+    with pytest.raises(DeadlineError):
+        await encoders.user_vectors(contents(1), 1, 0.0)
+    assert (await encoders.user_vectors(contents(1), 1, 5.0)).shape == (1, 16)
