@@ -65,7 +65,7 @@ def item_vectors(encoder: Encoder, path: Path, catalogue: Catalogue, cache: Path
             _save(store, known_keys, known)
             progress.update(len(rows))
     if broken:
-        warnings.warn(f"{broken} images could not be read; text alone is used", stacklevel=2)
+        warnings.warn(f"{broken} image(s) could not be read; text alone is used", stacklevel=2)
     order = np.argsort(known_keys)
     return known[order[np.searchsorted(known_keys, keys, sorter=order)]]
 
