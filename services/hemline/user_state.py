@@ -64,19 +64,8 @@ class ImportedHistory:
 
 
 @dataclass(frozen=True, eq=False)
-class Profile:
-    """`user_profile.profile_vector` of everything known: float32 (clip_dim,), unit norm."""
-
-    encoder_id: str
-    vector: F32
-
-    def __eq__(self, other: object) -> bool:
-        return _equal(self, other)
-
-
-@dataclass(frozen=True, eq=False)
 class UserVector:
-    """What the user tower of `release` made of the profile: float32 (tower_dim,), unit norm."""
+    """The user tower's output: float32 (tower_dim,), unit norm, comparable within one release."""
 
     release: str
     vector: F32
@@ -95,7 +84,7 @@ class UserState:
         MAX_RECENT_EVENTS: an event whose client sent it twice is applied once.
     applied: the last record of the event log that was applied: a record delivered twice is
         applied once.
-    profile and vector: None where they must be computed anew.
+    vector: None when it must be computed anew.
     """
 
     user_id: str
@@ -104,7 +93,6 @@ class UserState:
     recent_event_ids: tuple[int, ...] = ()
     applied: Position | None = None
     imported: ImportedHistory | None = None
-    profile: Profile | None = None
     vector: UserVector | None = None
 
     def seen_event(self, event_id: str) -> bool:
@@ -200,9 +188,6 @@ def encode_user_state(state: UserState) -> bytes:
         record.imported.weight = imported.weight
         record.imported.items = imported.items
         record.imported.imported_ms = imported.imported_ms
-    if state.profile is not None:
-        record.profile.encoder_id = state.profile.encoder_id
-        record.profile.vector = _pack(state.profile.vector)
     if state.vector is not None:
         record.vector.release = state.vector.release
         record.vector.vector = _pack(state.vector.vector)
@@ -221,18 +206,13 @@ def decode_user_state(user_id: str, version: int, data: bytes) -> UserState:
             user_id=user_id,
             version=version,
             history=_history(record.history) if record.HasField("history") else (),
-            recent_event_ids=tuple(record.recent_event_ids),
+            recent_event_ids=tuple(record.recent_event_ids[:]),
             applied=(
                 Position(record.applied.partition, record.applied.offset)
                 if record.HasField("applied")
                 else None
             ),
             imported=_imported(record.imported) if record.HasField("imported") else None,
-            profile=(
-                Profile(record.profile.encoder_id, _unpack(record.profile.vector))
-                if record.HasField("profile")
-                else None
-            ),
             vector=(
                 UserVector(record.vector.release, _unpack(record.vector.vector))
                 if record.HasField("vector")
@@ -244,9 +224,10 @@ def decode_user_state(user_id: str, version: int, data: bytes) -> UserState:
 
 
 def _history(history: pb.StoredHistory) -> tuple[Interaction, ...]:
-    names = list(history.kind_names)
-    kinds = [names[index] for index in history.kinds]
-    rows = zip(history.item_ids, kinds, history.occurred_ms, strict=True)
+    # Slices are lists: iterating over protobuf's own containers takes three times as long.
+    names = history.kind_names[:]
+    kinds = [names[index] for index in history.kinds[:]]
+    rows = zip(history.item_ids[:], kinds, history.occurred_ms[:], strict=True)
     return tuple([Interaction(*row) for row in rows])
 
 

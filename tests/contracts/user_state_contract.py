@@ -26,7 +26,6 @@ from hemline.user_state import (
     MAX_RECENT_EVENTS,
     ImportedHistory,
     Interaction,
-    Profile,
     UserState,
     UserStates,
     UserVector,
@@ -77,7 +76,6 @@ def full_state(user_id: str, mark: str = "item") -> UserState:
         imported=ImportedHistory(
             f"clip-{mark}", rng.standard_normal(256, np.float32), 12.5, 4, 1_700_000_000_000
         ),
-        profile=Profile(f"clip-{mark}", rng.standard_normal(256, np.float32)),
         vector=UserVector(f"release-{mark}", rng.standard_normal(64, np.float32)),
     )
 
@@ -162,7 +160,7 @@ class UserStatesContract:
             UserState(user, recent_event_ids=(1,) * (MAX_RECENT_EVENTS + 1)),
             UserState(user, vector=UserVector("r", nan)),
             UserState(user, vector=UserVector("r", np.zeros(0, np.float32))),
-            UserState(user, profile=Profile("c", np.zeros((2, 2), np.float32))),
+            UserState(user, vector=UserVector("r", np.zeros((2, 2), np.float32))),
             UserState(user, history=(Interaction("item", "click", 2**63),)),
         ):
             with pytest.raises(ValueError):

@@ -17,7 +17,6 @@ from hemline.sqlite_user_state import SqliteUserStates
 from hemline.user_state import (
     ImportedHistory,
     Interaction,
-    Profile,
     UnreadableStateError,
     UserState,
     UserVector,
@@ -61,7 +60,6 @@ user_states = st.builds(
         items=st.integers(0, 2**32 - 1),
         imported_ms=times,
     ),
-    profile=st.none() | st.builds(Profile, texts, vectors),
     vector=st.none() | st.builds(UserVector, texts, vectors),
 )
 

@@ -7,14 +7,13 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StoredUserState(_message.Message):
-    __slots__ = ("schema_version", "user_id", "history", "recent_event_ids", "applied", "imported", "profile", "vector")
+    __slots__ = ("schema_version", "user_id", "history", "recent_event_ids", "applied", "imported", "vector")
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
     RECENT_EVENT_IDS_FIELD_NUMBER: _ClassVar[int]
     APPLIED_FIELD_NUMBER: _ClassVar[int]
     IMPORTED_FIELD_NUMBER: _ClassVar[int]
-    PROFILE_FIELD_NUMBER: _ClassVar[int]
     VECTOR_FIELD_NUMBER: _ClassVar[int]
     schema_version: int
     user_id: str
@@ -22,9 +21,8 @@ class StoredUserState(_message.Message):
     recent_event_ids: _containers.RepeatedScalarFieldContainer[int]
     applied: StoredPosition
     imported: StoredImport
-    profile: StoredProfile
     vector: StoredUserVector
-    def __init__(self, schema_version: _Optional[int] = ..., user_id: _Optional[str] = ..., history: _Optional[_Union[StoredHistory, _Mapping]] = ..., recent_event_ids: _Optional[_Iterable[int]] = ..., applied: _Optional[_Union[StoredPosition, _Mapping]] = ..., imported: _Optional[_Union[StoredImport, _Mapping]] = ..., profile: _Optional[_Union[StoredProfile, _Mapping]] = ..., vector: _Optional[_Union[StoredUserVector, _Mapping]] = ...) -> None: ...
+    def __init__(self, schema_version: _Optional[int] = ..., user_id: _Optional[str] = ..., history: _Optional[_Union[StoredHistory, _Mapping]] = ..., recent_event_ids: _Optional[_Iterable[int]] = ..., applied: _Optional[_Union[StoredPosition, _Mapping]] = ..., imported: _Optional[_Union[StoredImport, _Mapping]] = ..., vector: _Optional[_Union[StoredUserVector, _Mapping]] = ...) -> None: ...
 
 class StoredHistory(_message.Message):
     __slots__ = ("item_ids", "kinds", "occurred_ms", "kind_names")
@@ -59,14 +57,6 @@ class StoredImport(_message.Message):
     items: int
     imported_ms: int
     def __init__(self, encoder_id: _Optional[str] = ..., vector: _Optional[bytes] = ..., weight: _Optional[float] = ..., items: _Optional[int] = ..., imported_ms: _Optional[int] = ...) -> None: ...
-
-class StoredProfile(_message.Message):
-    __slots__ = ("encoder_id", "vector")
-    ENCODER_ID_FIELD_NUMBER: _ClassVar[int]
-    VECTOR_FIELD_NUMBER: _ClassVar[int]
-    encoder_id: str
-    vector: bytes
-    def __init__(self, encoder_id: _Optional[str] = ..., vector: _Optional[bytes] = ...) -> None: ...
 
 class StoredUserVector(_message.Message):
     __slots__ = ("release", "vector")
