@@ -1,0 +1,56 @@
+"""Is a process ready? Asked over gRPC health or HTTP, as its URL says.
+
+grpc://127.0.0.1:7100                                   gRPC health of the whole server
+http://127.0.0.1:7110/v2/models/user_tower/versions/3/ready   any HTTP path that answers 200
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+
+async def why_unhealthy(urls: Sequence[str], timeout_s: float = 1.0) -> str | None:
+    """None when every URL says it is ready, else what the first that does not has to say."""
+    answers = await asyncio.gather(*(_check(url, timeout_s) for url in urls))
+    return next((answer for answer in answers if answer is not None), None)
+
+
+async def _check(url: str, timeout_s: float) -> str | None:
+    parts = urlsplit(url)
+    if parts.scheme == "grpc":
+        return await _check_grpc(parts.netloc, timeout_s)
+    return await asyncio.to_thread(_check_http, parts.netloc, parts.path, timeout_s)
+
+
+async def _check_grpc(address: str, timeout_s: float) -> str | None:
+    # A local subchannel pool: a shared one would make this check wait out an earlier one's backoff.
+    options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
+        try:
+            answer = await health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(), timeout=timeout_s
+            )
+        except grpc.aio.AioRpcError as error:
+            return f"{address} {error.code().name}"
+    if answer.status == health_pb2.HealthCheckResponse.SERVING:
+        return None
+    return f"{address} {health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)}"
+
+
+def _check_http(address: str, path: str, timeout_s: float) -> str | None:
+    connection = http.client.HTTPConnection(address, timeout=timeout_s)
+    try:
+        connection.request("GET", path)
+        status = connection.getresponse().status
+        return None if status == 200 else f"{address}{path} answers {status}"
+    except (OSError, http.client.HTTPException) as error:
+        return f"{address} {error}"
+    finally:
+        connection.close()

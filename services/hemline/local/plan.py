@@ -1,0 +1,73 @@
+"""What `hemline up` runs, in the order of starting it: every process with its command line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hemline.local.child import ChildSpec
+from hemline.local.ports import Ports
+from hemline.local.supervisor import Cluster
+from hemline.local.triton_server import TritonCommand, remove_shared_memory
+from hemline.releases import Release
+from hemline.triton_repository import MODELS
+
+HOST = "127.0.0.1"
+
+# NumPy and FAISS see many small requests at once here, where more threads only get in each
+# other's way.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+def plan_cluster(
+    release: Release, releases: Path, state: Path, triton: TritonCommand, ports: Ports, split: bool
+) -> Cluster:
+    """Triton -> retrieval and reranker if they run apart -> updater -> gateway.
+
+    releases: folder of releases. state: folder of the embedded event log and user state.
+    """
+    where = {
+        name: f"{HOST}:{getattr(ports, name)}"
+        for name in ("gateway", "retrieval", "reranker", "updater", "triton_grpc", "triton_http")
+    }
+    folders = ["--releases", str(releases), "--state", str(state)]
+    encoders = ["--triton", where["triton_grpc"]]
+    specs = [_triton(release, triton, ports, where["triton_grpc"], where["triton_http"])]
+    apart: list[str] = []
+    if split:
+        for name in ("retrieval", "reranker"):
+            specs.append(_service(name, ports, ["--releases", str(releases)]))
+            apart += [f"--{name}", where[name]]
+    specs.append(_service("updater", ports, [*folders, *encoders]))
+    specs.append(_service("gateway", ports, [*folders, *encoders, *apart]))
+    return Cluster(tuple(specs), gateway=where["gateway"], release=release.id, split=split)
+
+
+def _service(name: str, ports: Ports, flags: list[str]) -> ChildSpec:
+    port: int = getattr(ports, name)
+    address = f"{HOST}:{port}"
+    listening = ["--address", address, "--metrics-port", str(ports.metrics(port))]
+    return ChildSpec(
+        name=name,
+        argv=(sys.executable, "-m", f"hemline.{name}", *flags, *listening),
+        address=address,
+        health=(f"grpc://{address}",),
+        env=ONE_THREAD,
+    )
+
+
+def _triton(
+    release: Release, command: TritonCommand, ports: Ports, address: str, http: str
+) -> ChildSpec:
+    return ChildSpec(
+        name="triton",
+        argv=command.argv,
+        address=address,
+        health=tuple(
+            f"http://{http}/v2/models/{model}/versions/{release.version}/ready" for model in MODELS
+        ),
+        env=command.env,
+        ready_timeout_s=360.0,  # it imports torch four times, which a busy machine makes slow
+        grace_s=15.0,
+        before_start=lambda: remove_shared_memory(ports.triton_grpc),
+    )

@@ -1,0 +1,109 @@
+"""The `hemline up` story: from a home with a release to a cluster that answers.
+
+a promoted release? -> nobody else up here -> orphans of a killed supervisor -> Triton installed
+-> free ports -> Triton's model repository -> supervisor (here, or in the background)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from hemline.errors import NotFoundError
+from hemline.local.background import start_in_background
+from hemline.local.cluster_file import (
+    ClusterRecord,
+    end_orphans,
+    read_cluster,
+    supervisor_lock,
+)
+from hemline.local.plan import plan_cluster
+from hemline.local.ports import DEFAULT_BASE, choose_ports
+from hemline.local.supervisor import Cluster, Supervisor, say, supervise
+from hemline.local.triton_server import VERSION, TritonInstall, install_triton, triton_command
+from hemline.releases import current_id, open_release
+from hemline.triton_repository import model_templates, prepare_model_repository
+
+
+@dataclass(frozen=True)
+class UpConfig:
+    """home: where releases/, triton/ and run/ are. base_port: the gateway's; 0 for free ports.
+
+    split: retrieval and reranker as processes of their own. device: of Triton's models, cpu or gpu.
+    """
+
+    home: Path
+    base_port: int = DEFAULT_BASE
+    split: bool = False
+    device: str = "cpu"
+
+    @property
+    def run(self) -> Path:
+        return self.home / "run"
+
+    @property
+    def releases(self) -> Path:
+        return self.home / "releases"
+
+
+def up(config: UpConfig) -> None:
+    """Run the cluster of a home until Ctrl-C or SIGTERM.
+
+    Raises NotFoundError without a promoted release, UnavailableError when a cluster is up in this
+    home already, a port is taken, or a process does not start or keeps dying.
+    """
+    _check_release(config)
+    with supervisor_lock(config.run):
+        last = read_cluster(config.run)
+        for orphan in end_orphans(last.processes) if last else ():
+            say(f"{orphan} was left over from a killed supervisor; stopped")
+        asyncio.run(supervise(Supervisor(_cluster(config), config.run)))
+
+
+def up_in_background(config: UpConfig) -> ClusterRecord:
+    """Start the cluster without a terminal; returns its record once it is healthy.
+
+    Raises as `up` does.
+    """
+    _check_release(config)
+    with supervisor_lock(config.run):
+        pass  # refuse at once, and in one line, what the background process would refuse
+    _triton(config.home)
+    command = [sys.executable, "-m", "hemline.cli", "up", "--home", str(config.home)]
+    command += ["--base-port", str(config.base_port), "--device", config.device]
+    return start_in_background(command + ["--split"] * config.split, config.run)
+
+
+def _cluster(config: UpConfig) -> Cluster:
+    """Everything that is there before the first process starts."""
+    install = _triton(config.home)
+    ports = choose_ports(config.base_port)
+    release = open_release(config.releases)
+    repository = config.run / "model_repository"
+    served = [(release.version, release.folder)]
+    prepare_model_repository(model_templates(), repository, served, config.device)
+    triton = triton_command(
+        install,
+        repository,
+        grpc_port=ports.triton_grpc,
+        http_port=ports.triton_http,
+        metrics_port=ports.triton_metrics,
+        device=config.device,
+    )
+    say(f"starting release {release.id} of {config.home}; logs in {config.run / 'logs'}")
+    return plan_cluster(release, config.releases, config.run, triton, ports, config.split)
+
+
+def _triton(home: Path) -> TritonInstall:
+    if not TritonInstall(home.resolve() / "triton" / VERSION).is_whole():
+        say("installing Triton Inference Server from PyPI (55 MB, once)")
+    return install_triton(home)
+
+
+def _check_release(config: UpConfig) -> None:
+    if current_id(config.releases) is None:
+        raise NotFoundError(
+            f"no release has been promoted in {config.releases}; run `hemline train` first"
+        )
