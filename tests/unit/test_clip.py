@@ -11,6 +11,7 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from hemline.encoders.clip import ClipEncoder, EncoderError, build_model, load_clip, text_features
 from hemline.encoders.tokenizer import CompactTokenizer
@@ -194,3 +195,46 @@ def test_any_open_clip_name_is_converted_to_a_folder_without_a_hub(tmp_path: Pat
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(EncoderError, match="neither an encoder folder nor a name"):
         load_clip("no-such-model")
+
+
+def test_a_hugging_face_tokenizer_is_kept_in_the_folder(tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="the optional loader of Hugging Face tokenizers")
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["<pad>", "<unk>", "</s>", "red", "blue", "dress", "jeans"]
+    inner = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    source = tmp_path / "source"
+    PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="<pad>", unk_token="<unk>", eos_token="</s>"
+    ).save_pretrained(source)
+    config = {
+        "embed_dim": 24,
+        "custom_text": True,
+        "init_logit_bias": -10,
+        "vision_cfg": {"image_size": 48, "layers": 1, "width": 64, "patch_size": 16},
+        "text_cfg": {
+            "context_length": 8,
+            "vocab_size": len(words),
+            "hf_tokenizer_name": "somebody/their-siglip",
+            "tokenizer_kwargs": {"clean": "canonicalize"},
+            "no_causal_mask": True,
+            "pool_type": "last",
+            "width": 64,
+            "heads": 1,
+            "layers": 1,
+        },
+    }
+    (source / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": config, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}})
+    )
+    save_file(build_model(config).state_dict(), source / "open_clip_model.safetensors")
+
+    encoder = load_clip(f"local-dir:{source}")
+    encoder.save(tmp_path / "folder")
+    folder = ClipEncoder.load(tmp_path / "folder")
+
+    assert folder.tokenize(["Red, dress!"])[0].tolist() == [3, 5, 0, 0, 0, 0, 0, 0]
+    assert folder.preprocess_config.mean == [0.5] * 3
+    np.testing.assert_allclose(folder.encode_texts(TEXTS), encoder.encode_texts(TEXTS), atol=1e-6)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -24,7 +25,9 @@ import numpy as np
 import numpy.typing as npt
 import open_clip
 import torch
+from open_clip.tokenizer import HFTokenizer
 from open_clip.transform import PreprocessCfg, image_transform_v2
+from open_clip.transformer import QuickGELU
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save as safetensors_bytes
@@ -43,6 +46,8 @@ _CONFIG, _WEIGHTS, _TOKENS, _HF_FOLDER = (
 )
 _FP16_MAX = 65504.0
 _COMMITTED = "training/hemline_training/weights/hemline_clip"
+
+_log = logging.getLogger(__name__)
 
 Tokenize = Callable[[Sequence[str]], npt.NDArray[np.int64]]  # (n,) texts -> (n, context) ids
 
@@ -214,9 +219,12 @@ def load_clip(spec: str, device: str = "cpu") -> ClipEncoder:
         return ClipEncoder.load(committed_weights(), device)
     if (Path(spec) / _CONFIG).is_file():
         return ClipEncoder.load(Path(spec), device)
+    original = _convert_open_clip(spec)
     with tempfile.TemporaryDirectory() as scratch:  # the one path: what serves is what reloads
-        _convert_open_clip(spec).save(Path(scratch))
-        return ClipEncoder.load(Path(scratch), device)
+        original.save(Path(scratch))
+        reloaded = ClipEncoder.load(Path(scratch), device)
+    _check_equal(original, reloaded)
+    return reloaded
 
 
 def committed_weights() -> Path:
@@ -233,14 +241,10 @@ def build_model(model_config: Mapping[str, Any]) -> torch.nn.Module:
     """An open_clip model with random weights; the config is like `open_clip.get_model_config`'s."""
     config = json.loads(json.dumps(model_config))  # open_clip keeps and changes what it is given
     custom = config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]
-    for key in ("multimodal_cfg", "init_logit_bias"):
-        if config.get(key) is None:
-            config.pop(key, None)
-    if "multimodal_cfg" in config:
-        raise EncoderError("CoCa models are not supported: they generate text as well")
     config["text_cfg"].pop("hf_tokenizer_name", None)
+    config["vision_cfg"]["timm_model_pretrained"] = False  # the weights are in our own file
     if "hf_model_name" in config["text_cfg"]:
-        config["text_cfg"]["hf_model_pretrained"] = False  # the weights are in our own file
+        config["text_cfg"]["hf_model_pretrained"] = False
     kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
     model: torch.nn.Module = kind(**config)
     return model
@@ -296,6 +300,8 @@ def _convert_open_clip(spec: str) -> ClipEncoder:
         name, pretrained = (schema, rest) if colon else (spec, None)
         if open_clip.get_model_config(name) is None:
             raise EncoderError(f"{spec!r} is neither an encoder folder nor a name open_clip knows")
+        if pretrained is None:
+            _log.warning("%s without ':PRETRAINED' has random weights", spec)
     try:
         model = open_clip.create_model(name, pretrained=pretrained)
         tokenizer = open_clip.get_tokenizer(name)
@@ -305,14 +311,25 @@ def _convert_open_clip(spec: str) -> ClipEncoder:
     config = {
         "format": _FORMAT,
         "name": spec,
-        "model": _open_clip_config(name),
+        "model": _open_clip_config(name, model),
         "preprocess": dict(open_clip.get_model_preprocess_cfg(model)),
         "tokenizer": _describe_tokenizer(tokenizer, files),
     }
     return ClipEncoder(model, config, files)
 
 
-def _open_clip_config(name: str) -> dict[str, Any]:
+def _open_clip_config(name: str, model: torch.nn.Module) -> dict[str, Any]:
+    """The config that builds `model` again: pretrained weights may have changed a named config."""
+    if not isinstance(model, open_clip.CLIP | open_clip.CustomTextCLIP):
+        raise EncoderError(f"models of type {type(model).__name__} are not supported")
+    return {
+        **_named_config(name),
+        "custom_text": isinstance(model, open_clip.CustomTextCLIP),
+        "quick_gelu": any(isinstance(module, QuickGELU) for module in model.modules()),
+    }
+
+
+def _named_config(name: str) -> dict[str, Any]:
     if name.startswith("local-dir:"):
         path = Path(name.removeprefix("local-dir:")) / "open_clip_config.json"
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["model_cfg"]
@@ -324,12 +341,28 @@ def _open_clip_config(name: str) -> dict[str, Any]:
     return dict(open_clip.get_model_config(name))
 
 
+def _check_equal(original: ClipEncoder, reloaded: ClipEncoder) -> None:
+    """Raises EncoderError unless the folder format kept everything that matters to the vectors."""
+    image = np.random.default_rng(0).integers(0, 256, (64, 48, 3), dtype=np.uint8)
+    pixels = original.preprocess(Image.fromarray(image))[None]
+    texts = ["a red dress", "brown leather shoes for men, size 44"]
+    for a, b in (
+        (original.encode_pixels(pixels), reloaded.encode_pixels(pixels)),
+        (original.encode_texts(texts), reloaded.encode_texts(texts)),
+    ):
+        if not np.allclose(a, b, atol=0.02):
+            raise EncoderError(
+                f"{original.name} gives other vectors once it is saved and loaded "
+                f"(by up to {np.abs(a - b).max():.3f}): its configuration is not fully known"
+            )
+
+
 def _describe_tokenizer(tokenizer: Any, files: dict[str, bytes]) -> dict[str, Any]:
     """How to make `tokenizer` again; what it needs on disk is added to `files`."""
     if isinstance(tokenizer, open_clip.SimpleTokenizer):
         clean = str(tokenizer.clean_fn.__name__).removeprefix("_clean_")
         return {"kind": "simple", "context_length": tokenizer.context_length, "clean": clean}
-    if not isinstance(tokenizer, open_clip.HFTokenizer) or tokenizer.tokenizer_mode:
+    if not isinstance(tokenizer, HFTokenizer) or tokenizer.tokenizer_mode:
         raise EncoderError(f"tokenizers of type {type(tokenizer).__name__} are not supported")
     with tempfile.TemporaryDirectory() as scratch:
         tokenizer.tokenizer.save_pretrained(scratch)
@@ -354,7 +387,7 @@ def _tokenizer(config: Mapping[str, Any], files: Mapping[str, bytes]) -> Tokeniz
         with tempfile.TemporaryDirectory() as scratch:
             for name, data in files.items():
                 (Path(scratch) / Path(name).name).write_bytes(data)
-            inner = open_clip.HFTokenizer(scratch, **options)
+            inner = HFTokenizer(scratch, **options)
     else:
         raise EncoderError(f"unknown tokenizer kind {kind!r}")
 

@@ -10,7 +10,7 @@ which of them the caption fits (see loss.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,6 +101,10 @@ class Captioner:
         self.codes = np.stack([product, *columns, *details], axis=1)
         unisex = np.array([g == "unisex" for g in gender])
         self.codes[unisex, CLAIMS.index("gender")] = ANY  # may be worn by whoever was asked for
+        self._prompts = {
+            "article_type": _vocabulary(article_type, _exact_names),
+            "shade": _vocabulary(shade, lambda v: (v,)),
+        }
         self._names = {a: names_of(a) for a in {*article_type, *sub_category} if a is not None}
 
     def texts(self) -> list[str]:
@@ -129,6 +133,19 @@ class Captioner:
         """Attribute phrases as a shopper types them: "women red dress", "blue jeans for men"."""
         made = [self._phrase(int(row), rng) for row in rows]
         return Captions([text for text, _ in made], np.array([c for _, c in made], np.int32))
+
+    def prompts(
+        self, attribute: str, rows: npt.NDArray[np.int64], rng: np.random.Generator
+    ) -> tuple[list[str], npt.NDArray[np.int64]]:
+        """One name for every value of "article_type" or "shade", and which is each row's (or -1).
+
+        A rare value is in few batches' captions; as one of these prompts it is an answer to get
+        wrong in every batch. Without them unseen names drift to the middle of the photos and
+        attract whatever is ambiguous.
+        """
+        values, names = self._prompts[attribute]
+        codes = self.codes[rows, CLAIMS.index(attribute)].astype(np.int64)
+        return [_pick(names[value], rng) for value in values], codes
 
     def _phrase(self, row: int, rng: np.random.Generator) -> tuple[str, list[int]]:
         gender, shade, sub_category, article_type, usage = (a[row] for a in self._attributes)
@@ -198,6 +215,10 @@ def names_of(category: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys([category, singular(category), *names]))
 
 
+def _exact_names(article_type: str) -> tuple[str, ...]:
+    return tuple(n for n in names_of(article_type) if n not in BROAD_NAMES) or (article_type,)
+
+
 def singular(noun: str) -> str:
     """A plural category name in the singular; names that have none come back unchanged."""
     if noun in (
@@ -227,6 +248,14 @@ def without_brand(title: str) -> str:
         if word.lower() in ("men", "women", "boys", "girls", "unisex", "men's", "women's", "kids"):
             return " ".join(words[index:])
     return title
+
+
+def _vocabulary(
+    values: Sequence[str | None], names: Callable[[str], tuple[str, ...]]
+) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+    """The distinct values, in the order of their codes, and what each is called."""
+    distinct = sorted({v for v in values if v is not None})
+    return distinct, {value: names(value) for value in distinct}
 
 
 def _codes(values: Sequence[str | None]) -> npt.NDArray[np.int32]:

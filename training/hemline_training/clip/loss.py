@@ -9,7 +9,7 @@ row this is InfoNCE, and a test holds it equal to ClipLoss.
 from __future__ import annotations
 
 import torch
-from torch.nn.functional import log_softmax
+from torch.nn.functional import cross_entropy, log_softmax
 
 
 def contrastive_loss(
@@ -22,6 +22,17 @@ def contrastive_loss(
     """Mean of the caption-to-image and image-to-caption cross-entropies, a scalar."""
     logits = (scale * text @ image.T).masked_fill(unknown, float("-inf"))  # (B, B)
     return (_cross_entropy(logits, fits) + _cross_entropy(logits.T, fits.T)) / 2
+
+
+def prompt_loss(
+    image: torch.Tensor,  # (B, D), unit norm
+    prompts: torch.Tensor,  # (C, D), unit norm, one text a value of an attribute
+    scale: torch.Tensor,
+    labels: torch.Tensor,  # int64 (B,), -1 where the value is not known
+) -> torch.Tensor:
+    """Summed cross-entropy of choosing each image's value among all; images without one add 0."""
+    logits = (scale * image @ prompts.T).float()
+    return cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
 
 
 def _cross_entropy(logits: torch.Tensor, fits: torch.Tensor) -> torch.Tensor:

@@ -32,7 +32,7 @@ from hemline.encoders.tokenizer import CompactTokenizer
 from hemline_training.clip.captions import Captioner, fits, names_of
 from hemline_training.clip.data import Products, Rows, augment, batches, load_products
 from hemline_training.clip.evaluate import class_vectors
-from hemline_training.clip.loss import contrastive_loss
+from hemline_training.clip.loss import contrastive_loss, prompt_loss
 from hemline_training.clip.metrics import accuracy, hit_rate, ranks
 from hemline_training.clip.model import CONTEXT_LENGTH, clip_config, preprocess_config
 from hemline_training.clip.workers import Workers
@@ -56,6 +56,8 @@ class ClipTrainConfig:
     lr: float = 1.5e-3
     weight_decay: float = 0.1
     warmup_epochs: float = 1.0
+    prompt_weight: float = 0.25  # of choosing each photo's article type and shade among all names
+    prompts_from_epoch: int = 4  # counted from 0
     ema: float = 0.998  # per step; the averaged weights are the ones evaluated and saved
     seed: int = 0
     device: str = "cpu"
@@ -89,7 +91,13 @@ def train_clip(config: ClipTrainConfig, stop_after_epoch: int | None = None) -> 
     if workers.leads:
         workers.wait()
     captioner = Captioner(products.catalogue, products.product)
-    tokenizer = CompactTokenizer.from_corpus(captioner.texts(), CONTEXT_LENGTH)
+    checkpoint = config.out / "checkpoint.safetensors"
+    resumes = config.resume and checkpoint.is_file()
+    tokenizer = (
+        CompactTokenizer.load(config.out / "tokens.json")
+        if resumes
+        else CompactTokenizer.from_corpus(captioner.texts(), CONTEXT_LENGTH)
+    )
     architecture = clip_config(
         tokenizer.vocab_size,
         config.image_size,
@@ -99,8 +107,7 @@ def train_clip(config: ClipTrainConfig, stop_after_epoch: int | None = None) -> 
         config.text_layers,
     )
     state = _start(config, architecture)
-    checkpoint = config.out / "checkpoint.safetensors"
-    if config.resume and checkpoint.is_file():
+    if resumes:
         _restore(state, checkpoint, config)
     parameters = sum(p.numel() for p in state.model.parameters())
     workers.say(
@@ -170,8 +177,15 @@ def _epoch(
         with torch.autocast(device.type, torch.bfloat16, enabled=_has_bf16(device)):
             image = normalize(state.model.encode_image(views).float(), dim=-1)  # type: ignore[operator]
             texts = [_encode(state.model, tokenizer, c.texts[own], device) for c in captions]
+            naming = torch.zeros((), device=device)
+            if config.prompt_weight and state.epoch >= config.prompts_from_epoch:
+                for attribute in ("article_type", "shade"):
+                    names, labels = captioner.prompts(attribute, rows, rng)
+                    prompts = _encode(state.model, tokenizer, names, device)
+                    own_labels = torch.from_numpy(labels[own]).to(device)
+                    naming = naming + prompt_loss(image, prompts, scale.exp().detach(), own_labels)
         image, *texts = workers.gather([image, *texts])
-        loss = torch.zeros((), device=device)
+        loss = config.prompt_weight * naming / len(rows)
         for caption, text in zip(captions, texts, strict=True):
             true, maybe = (
                 torch.from_numpy(m).to(device) for m in fits(caption.claims, captioner.codes[rows])
