@@ -51,6 +51,10 @@ class LogTarget:
                 process.kill()
 
 
+def hold_up_the_event_loop(seconds: float) -> None:
+    time.sleep(seconds)
+
+
 async def read_all(log: EventLog, topic: str, group: str = "reader") -> list[Record]:
     """Everything in the topic that the group has not committed."""
     consumer = log.consumer(topic, group)
@@ -264,7 +268,8 @@ class EventLogContract:
             waiting = asyncio.create_task(consumer.poll(10, PATIENCE_S))
             await asyncio.sleep(0)
             await log.publish(topic, "k", str(n).encode())
-            await asyncio.sleep(n % 6 * 0.0005)  # the record may or may not have been read by now
+            # The record may have been read by now, but a loop held up cannot have delivered it.
+            hold_up_the_event_loop(n % 3 * 0.01)
             waiting.cancel()
             with suppress(asyncio.CancelledError):
                 polled += await waiting
