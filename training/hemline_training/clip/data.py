@@ -15,7 +15,7 @@ from torch.nn.functional import affine_grid, grid_sample
 from torchvision.transforms import Compose
 from tqdm import tqdm
 
-from hemline.catalogue import Catalogue, read_images
+from hemline.catalogue import Catalogue, items_table, read_images
 from hemline.errors import CatalogueError
 from hemline.images import decode_image
 from hemline_training.clip.model import preprocess_config
@@ -48,16 +48,17 @@ class Products:
         return self.rows[self.held_out[self.rows]]
 
 
-def load_products(catalog: Path, image_size: int, cache: Path) -> Products:
-    """Read a folder with items.parquet; decode its photos, or take them from `cache`.
+def load_products(catalogs: Sequence[Path], image_size: int, cache: Path) -> Products:
+    """Read folders with items.parquet as one; decode their photos, or take them from `cache`.
 
     Raises CatalogueError if no item has a photo.
     """
-    catalogue = Catalogue.load(catalog)
-    images = read_images(catalog)
+    items = [item for catalog in catalogs for item in Catalogue.load(catalog).items()]
+    catalogue = Catalogue.from_table(items_table(items))
+    images = [data for catalog in catalogs for data in read_images(catalog)]
     rows = np.array([row for row, data in enumerate(images) if data], np.int64)
     if not len(rows):
-        raise CatalogueError(f"no item of {catalog} has a photo")
+        raise CatalogueError(f"no item of {', '.join(map(str, catalogs))} has a photo")
     photo = digests(images)
     return Products(
         catalogue,
