@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +193,44 @@ def test_any_open_clip_name_is_converted_to_a_folder_without_a_hub(tmp_path: Pat
     np.testing.assert_allclose(
         folder.encode_images([photo("orange", (50, 40), "PNG")]), images, atol=5e-3
     )
+
+
+def test_a_model_of_the_hub_is_loaded_from_its_cache(tmp_path: Path) -> None:
+    config = {
+        "embed_dim": 24,
+        "vision_cfg": {"image_size": 48, "layers": 1, "width": 64, "patch_size": 16},
+        "text_cfg": {"context_length": 77, "width": 64, "heads": 1, "layers": 1},
+    }
+    repository = tmp_path / "hub" / "models--somebody--tiny-clip"
+    snapshot = repository / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    model = build_model(config)
+    save_file(model.state_dict(), snapshot / "open_clip_model.safetensors")
+    preprocess = {"mean": [0.1, 0.2, 0.3], "std": [0.5] * 3, "resize_mode": "squash"}
+    (snapshot / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": config, "preprocess_cfg": preprocess})
+    )
+    program = (
+        "import sys, pathlib; from hemline.encoders.clip import load_clip; "
+        "load_clip('hf-hub:somebody/tiny-clip').save(pathlib.Path(sys.argv[1]))"
+    )
+    offline = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    paths = os.pathsep.join(p for p in sys.path if p)
+    subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "folder")],
+        env={**offline, "PYTHONPATH": paths},
+        check=True,
+        timeout=120,
+    )
+    folder = ClipEncoder.load(tmp_path / "folder")
+    assert folder.name == "hf-hub:somebody/tiny-clip"
+    assert folder.preprocess_config.mean == [0.1, 0.2, 0.3]
+    assert folder.preprocess_config.resize_mode == "squash"
+    with torch.inference_mode():
+        expected = model.eval().encode_text(open_clip.SimpleTokenizer()(TEXTS), normalize=True)  # type: ignore[operator]
+    np.testing.assert_allclose(folder.encode_texts(TEXTS), expected, atol=5e-3)
 
 
 def test_an_unknown_name_is_refused() -> None:

@@ -323,22 +323,10 @@ def _open_clip_config(name: str, model: torch.nn.Module) -> dict[str, Any]:
     if not isinstance(model, open_clip.CLIP | open_clip.CustomTextCLIP):
         raise EncoderError(f"models of type {type(model).__name__} are not supported")
     return {
-        **_named_config(name),
+        **open_clip.get_model_config(name),
         "custom_text": isinstance(model, open_clip.CustomTextCLIP),
         "quick_gelu": any(isinstance(module, QuickGELU) for module in model.modules()),
     }
-
-
-def _named_config(name: str) -> dict[str, Any]:
-    if name.startswith("local-dir:"):
-        path = Path(name.removeprefix("local-dir:")) / "open_clip_config.json"
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["model_cfg"]
-        return found
-    if name.startswith("hf-hub:"):
-        from open_clip.factory import _get_hf_config
-
-        return dict(_get_hf_config(name.removeprefix("hf-hub:"))["model_cfg"])
-    return dict(open_clip.get_model_config(name))
 
 
 def _check_equal(original: ClipEncoder, reloaded: ClipEncoder) -> None:
