@@ -247,9 +247,10 @@ def item_text(item: Described) -> str:
         item.colour,
         item.usage,
     ):
-        words = _WORD.findall(value.lower()) if value else []
+        lowered = (value or "").lower()
+        words = _WORD.findall(lowered)
         if not said.issuperset(words):
-            parts.append(" ".join(words))
+            parts.append(" ".join(lowered.split()))
             said.update(words)
     return ", ".join(parts)
 

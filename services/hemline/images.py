@@ -111,7 +111,7 @@ def _open(data: bytes, max_bytes: int, max_pixels: int, field: str) -> Image.Ima
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImageError(field, f"more than {max_pixels} pixels ({error})") from error
     except Exception as error:
-        raise BadImageError(field, f"the image header is broken ({error})") from error
+        raise BadImageError(field, f"the image header is broken or truncated ({error})") from error
     if image.width < 1 or image.height < 1:
         raise BadImageError(field, f"an image of {image.width}x{image.height} pixels")
     if image.width * image.height > max_pixels:

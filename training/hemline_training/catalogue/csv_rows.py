@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,14 +29,14 @@ def read_rows(
     required: Sequence[str],
     on_bad_line: Callable[[BadLine], None],
     on_unknown_columns: Callable[[list[str]], None] = lambda _names: None,
-    known: Sequence[str] = (),
+    is_row: Callable[[dict[str, str]], bool] = lambda _row: True,
 ) -> Iterator[dict[str, str]]:
     """The rows of a UTF-8, comma-separated file with a header, one dict each.
 
-    A row may span lines inside quotes, but a line that is a whole row by itself is never swallowed
-    by an unclosed quote above it. Lines that cannot be read go to `on_bad_line` and reading goes
-    on with the next. Raises CatalogueError when the file or one of the `required` columns is
-    missing.
+    A row may span lines inside quotes, but a line that is a row by itself (as many columns as the
+    header, and `is_row` agrees) is never swallowed by an unclosed quote above it. Lines that cannot
+    be read go to `on_bad_line` and reading goes on with the next. Raises CatalogueError when the
+    file or one of the `required` columns is missing.
     """
     try:
         stream = path.open("rb")
@@ -44,20 +45,27 @@ def read_rows(
     with stream:
         lines = _Lines(stream, on_bad_line)
         header = _header(lines, path, required)
-        unknown = [name for name in header if name not in (*required, *known)]
+        unknown = [name for name in header if name not in required]
         if unknown:
             on_unknown_columns(unknown)
+
+        def is_whole_row(fields: list[str]) -> bool:
+            same = len(fields) == len(header)
+            return same and is_row(dict(zip(header, fields, strict=True)))
+
         for line in lines:
-            row = _parse(line.text)
-            if row is None:
-                row = _joined(line, lines, len(header))
-            if row is None:
+            fields = _parse(line.text)
+            if fields is None:
+                fields = _joined(line, lines, is_whole_row)
+            if fields is None:
                 lines.refuse(line, "broken quotes")
-            elif len(row) != len(header):
-                few_or_many = "too few" if len(row) < len(header) else "too many"
+            elif len(fields) != len(header):
+                few_or_many = "too few" if len(fields) < len(header) else "too many"
                 lines.refuse(line, f"{few_or_many} columns")
+            elif not is_whole_row(fields):
+                lines.refuse(line, "no row of this table")
             else:
-                yield dict(zip(header, row, strict=True))
+                yield dict(zip(header, fields, strict=True))
 
 
 @dataclass(frozen=True)
@@ -130,25 +138,27 @@ def _header(lines: _Lines, path: Path, required: Sequence[str]) -> list[str]:
     return header
 
 
-def _joined(first: _Line, lines: _Lines, width: int) -> list[str] | None:
+def _joined(
+    first: _Line, lines: _Lines, is_whole_row: Callable[[list[str]], bool]
+) -> list[str] | None:
     """The row that starts in `first` and closes its quotes some lines later, if there is one."""
     text = first.text
     for extra in range(_MAX_LINES_PER_ROW):
         line = lines.peek(extra)
         alone = None if line is None else _parse(line.text)
-        if line is None or (alone is not None and len(alone) == width):
+        if line is None or (alone is not None and is_whole_row(alone)):
             return None
         text += "\n" + line.text
-        row = _parse(text)
-        if row is not None and len(row) == width:
+        fields = _parse(text)
+        if fields is not None and is_whole_row(fields):
             lines.skip(extra + 1)
-            return row
+            return fields
     return None
 
 
 def _parse(text: str) -> list[str] | None:
     try:
-        rows = list(csv.reader(text.split("\n"), strict=True))
+        rows = list(csv.reader(io.StringIO(text, newline="\n"), strict=True))
     except csv.Error:
         return None
     return rows[0] if len(rows) == 1 else None

@@ -58,15 +58,14 @@ def read_products(path: Path, report: ImportReport) -> dict[str, Product]:
         example = f"line {line.number}: {line.beginning}"
         report.count("dropped", f"unreadable: {line.reason}", example)
 
+    unknown = _note_unknown_columns(path, report, set())
     products: dict[str, Product] = {}
-    for row in read_rows(path, PRODUCT_COLUMNS, skip, _note_unknown_columns(path, report, set())):
+    for row in read_rows(path, PRODUCT_COLUMNS, skip, unknown, _has_number("product_id")):
         report.rows_in += 1
         product_id = row["product_id"].strip()
         title = clean_title(row["title"])
         parts = [known(part) for part in row["description"].split(" - ")]
-        if not product_id:
-            report.count("dropped", "no product_id", title)
-        elif product_id in products:
+        if product_id in products:
             report.count("dropped", "product_id repeated, the first row wins", product_id)
         elif known(title) is None:
             report.count("dropped", "no title", product_id)
@@ -98,7 +97,7 @@ def read_styles(path: Path, report: ImportReport) -> dict[str, Style]:
 
     styles: dict[str, Style] = {}
     unknown = _note_unknown_columns(path, report, _OTHER_STYLE_COLUMNS)
-    for row in read_rows(path, STYLE_COLUMNS, skip, unknown):
+    for row in read_rows(path, STYLE_COLUMNS, skip, unknown, _has_number("id")):
         year = row["year"].strip()
         in_range = year.isdecimal() and 1900 <= int(year) <= 2100
         if year and not in_range:
@@ -119,6 +118,11 @@ def known(value: str) -> str | None:
     """The cleaned value, or None for a blank, "nan", "N/A" and the like."""
     value = clean_title(value)
     return None if value.lower() in _BLANK else value
+
+
+def _has_number(column: str) -> Callable[[dict[str, str]], bool]:
+    """Ids of this export are numbers: what has none is no row but the rest of a broken one."""
+    return lambda row: row[column].strip().isdecimal()
 
 
 def _note_unknown_columns(

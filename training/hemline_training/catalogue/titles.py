@@ -85,10 +85,9 @@ def gender_of_title(title: str, brand_words: int = 0) -> str | None:
 
 
 def _gender_word(word: str) -> str | None:
-    for part in _POSSESSIVE.sub("", word.lower()).strip(",.()").split("-"):
-        if part in _GENDER_WORDS:
-            return _GENDER_WORDS[part]
-    return None
+    parts = _POSSESSIVE.sub("", word.lower()).strip(",.()").split("-")
+    genders = [_GENDER_WORDS[part] for part in parts if part in _GENDER_WORDS]
+    return genders[-1] if genders else None  # "Kids-Girls" is for girls
 
 
 class BrandVocabulary:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -112,7 +112,7 @@ def _flower_heart(petals: Colour) -> Colour:
     return (246, 206, 84) if petals[2] < 200 or petals[0] > 200 else (250, 240, 200)
 
 
-@lru_cache(maxsize=128)
+@cache  # at most 12 variants of 13 masks, 110 kB each
 def _mask(pattern: str, variant: int) -> Image.Image:
     """Where the second colour lies: an L image of the sheet's size."""
     x, y = np.meshgrid(np.arange(_SIZE[0]) / SCALE, np.arange(_SIZE[1]) / SCALE)
