@@ -47,6 +47,7 @@ _SAME_BRAND = {
     "visudh": "vishudh",
     "hugoboss": "boss",
 }
+_NEVER_BRANDS = {"strapless"}  # begins titles that leave their brand out
 _LONGEST_BRAND_WORDS = 5
 
 
@@ -108,7 +109,7 @@ class BrandVocabulary:
         """`ordinary`: words (colours, article types) that never are a brand by themselves."""
         spellings: dict[str, Counter[str]] = {}
         openings: list[list[str]] = []
-        self._ordinary = {_key([word]) for word in ordinary}
+        self._ordinary = {_key([word]) for word in ordinary} | _NEVER_BRANDS
         for title in titles:
             words = title.split()
             place = next((i for i, w in enumerate(words) if _gender_word(w)), None)
