@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -276,13 +275,17 @@ async def test_a_process_takes_what_it_forked_with_it(start: Start, tmp_path: Pa
     await until(lambda: not helper.is_running() or helper.status() == psutil.STATUS_ZOMBIE)
 
 
-async def test_what_must_be_cleared_is_cleared_before_every_start(start: Start) -> None:
-    cleared: list[float] = []
-    spec = replace(spec_of("only"), before_start=lambda: cleared.append(time.time()))
-    cluster = await start(spec)
+async def test_what_a_process_leaves_behind_is_removed_before_each_start_and_at_the_end(
+    start: Start,
+) -> None:
+    cleaned: list[int] = []
+    cluster = await start(replace(spec_of("only"), clean_up=lambda: cleaned.append(1)))
+    assert len(cleaned) == 1
     os.kill(cluster.processes["only"].pid, signal.SIGKILL)
     await until(lambda: cluster.heard("only is back"))
-    assert len(cleared) == 2
+    assert len(cleaned) == 3
+    await cluster.stop()
+    assert len(cleaned) == 4
 
 
 def supervise_command(run: Path, *specs: ChildSpec) -> list[str]:

@@ -33,8 +33,8 @@ class ChildSpec:
 
     address: what others talk to. health: URLs for `health.why_unhealthy`, all of which must agree.
     env: on top of the supervisor's own environment. grace_s: from SIGTERM to SIGKILL.
-    before_start: called before the first start and every restart, e.g. to clear what a killed
-        process left behind.
+    clean_up: removes what a killed process leaves behind; called before every start and after
+        every end.
     """
 
     name: str
@@ -44,7 +44,7 @@ class ChildSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     ready_timeout_s: float = 60.0
     grace_s: float = 10.0
-    before_start: Callable[[], object] = lambda: None
+    clean_up: Callable[[], object] = lambda: None
 
 
 class Child:
@@ -69,7 +69,7 @@ class Child:
     async def spawn(self) -> None:
         """Start the process. Raises UnavailableError when the program is not there."""
         wrapper = (sys.executable, "-I", "-S", die_with_parent.__file__, str(os.getpid()))
-        self.spec.before_start()
+        self.spec.clean_up()
         self.started = time.time()
         with self.log.open("ab", buffering=0) as log:
             _write_start_line(log, self.spec)
@@ -108,6 +108,7 @@ class Child:
         if self._process is not None:
             await self._process.wait()
             self._signal_group(signal.SIGKILL)
+            self.spec.clean_up()
 
     @property
     def how_it_ended(self) -> str:

@@ -69,5 +69,5 @@ def _triton(
         env=command.env,
         ready_timeout_s=360.0,  # it imports torch four times, which a busy machine makes slow
         grace_s=15.0,
-        before_start=lambda: remove_shared_memory(ports.triton_grpc),
+        clean_up=lambda: remove_shared_memory(ports.triton_grpc),
     )

@@ -1,0 +1,1 @@
+"""The `hemline` command: one verb a job."""

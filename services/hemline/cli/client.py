@@ -1,0 +1,148 @@
+"""The gateway as the command line sees it: plain calls, typed errors."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import grpc
+
+from hemline.errors import NotFoundError, UnavailableError
+from hemline.local.cluster_file import read_cluster, supervisor_pid
+from hemline.rpc import MAX_MESSAGE_BYTES, error_from
+from hemline.v1 import (
+    common_pb2,
+    event_pb2,
+    event_pb2_grpc,
+    recommender_pb2,
+    recommender_pb2_grpc,
+    user_pb2,
+    user_pb2_grpc,
+)
+
+_OPTIONS = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.enable_http_proxy", 0),
+]
+
+
+class Gateway:
+    """One connection. Every call raises the HemlineError that the gateway, or gRPC, gave as reason.
+
+    Use it with `with`. Raises UnavailableError when nobody answers at the address.
+    """
+
+    def __init__(self, address: str, timeout_s: float = 10.0) -> None:
+        self.address = address
+        self._timeout_s = timeout_s
+        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        try:
+            grpc.channel_ready_future(self._channel).result(timeout=min(timeout_s, 3.0))
+        except grpc.FutureTimeoutError:
+            self._channel.close()
+            raise UnavailableError(
+                f"no gateway answers at {address}; is the cluster up? (`hemline status`)"
+            ) from None
+        # The generated stubs are not typed; the methods below are.
+        self._recommender: Any = recommender_pb2_grpc.RecommenderServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._events: Any = event_pb2_grpc.EventServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._users: Any = user_pb2_grpc.UserServiceStub(self._channel)  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._channel.close()
+
+    def recommend(
+        self, user_id: str, k: int = 10, condition: common_pb2.Filter | None = None
+    ) -> recommender_pb2.RecommendResponse:
+        request = recommender_pb2.RecommendRequest(
+            user_id=user_id, k=k, filter=condition, surface="cli"
+        )
+        answer: recommender_pb2.RecommendResponse = self._call(self._recommender.Recommend, request)
+        return answer
+
+    def search(self, request: recommender_pb2.SearchRequest) -> recommender_pb2.SearchResponse:
+        answer: recommender_pb2.SearchResponse = self._call(self._recommender.Search, request)
+        return answer
+
+    def similar(
+        self, request: recommender_pb2.SimilarItemsRequest
+    ) -> recommender_pb2.SimilarItemsResponse:
+        answer: recommender_pb2.SimilarItemsResponse = self._call(
+            self._recommender.SimilarItems, request
+        )
+        return answer
+
+    def record_event(
+        self, user_id: str, item_id: str, kind: common_pb2.EventKind
+    ) -> event_pb2.RecordEventResponse:
+        event = event_pb2.Event(user_id=user_id, item_id=item_id, kind=kind)
+        request = event_pb2.RecordEventRequest(event=event)
+        answer: event_pb2.RecordEventResponse = self._call(self._events.RecordEvent, request)
+        return answer
+
+    def import_history(
+        self, user_id: str, items: Iterable[user_pb2.ForeignItem], platform: str, replace: bool
+    ) -> user_pb2.ImportHistoryResponse:
+        request = user_pb2.ImportHistoryRequest(
+            user_id=user_id, items=items, platform=platform, replace=replace
+        )
+        answer: user_pb2.ImportHistoryResponse = self._call(self._users.ImportHistory, request)
+        return answer
+
+    def user(self, user_id: str) -> user_pb2.GetUserResponse:
+        request = user_pb2.GetUserRequest(user_id=user_id)
+        answer: user_pb2.GetUserResponse = self._call(self._users.GetUser, request)
+        return answer
+
+    def wait_for_change(self, user_id: str, version: int, within_s: float) -> float:
+        """Seconds until the shopper's stored state is newer than `version`.
+
+        Raises UnavailableError when it still is not after `within_s`.
+        """
+        began = time.perf_counter()
+        while self.user(user_id).state_version <= version:
+            if time.perf_counter() - began > within_s:
+                raise UnavailableError(
+                    f"recorded, but not visible after {within_s:g} s; is the updater well? "
+                    "(`hemline status`)"
+                )
+            time.sleep(0.002)
+        return time.perf_counter() - began
+
+    def _call(self, method: Any, request: Any) -> Any:
+        try:
+            return method(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:  # of a blocking call: it has all that an AioRpcError has
+            raise error_from(cast(grpc.aio.AioRpcError, error)) from error
+
+
+def connect(args: Namespace) -> Gateway:
+    """The gateway that --gateway names, else the one that is up in --home.
+
+    Raises NotFoundError when no cluster is up there.
+    """
+    return Gateway(args.gateway or address_in(args.home), args.timeout)
+
+
+def address_in(home: Path) -> str:
+    """HOST:PORT of the gateway that is up in this home. Raises NotFoundError when none is."""
+    run = home / "run"
+    cluster = read_cluster(run) if supervisor_pid(run) is not None else None
+    if cluster is None:
+        raise NotFoundError(
+            f"no cluster is up in {home}; start one with `hemline up`, or name one with --gateway"
+        )
+    return cluster.gateway

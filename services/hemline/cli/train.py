@@ -1,0 +1,155 @@
+"""Verbs that make models: train, train clip, evaluate clip."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hemline.cli.verb import Args, Verbs, add_home, add_verb, console, print_json
+
+
+def add_verbs(verbs: Verbs) -> None:
+    train = add_verb(
+        verbs,
+        "train",
+        run_train,
+        "train everything for a catalogue into a release, and promote it",
+        "hemline train\nhemline train --catalog .hemline/catalogue --seed 1",
+    )
+    train.add_argument(
+        "--catalog",
+        type=Path,
+        metavar="DIR",
+        help="folder with items.parquet (default: HOME/catalogue, else a drawn demo catalogue)",
+    )
+    add_home(train)
+    train.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    train.add_argument(
+        "--events",
+        type=Path,
+        metavar="FILE",
+        help="parquet of user_id, item_id, kind, occurred_ms (default: a SIMULATED log)",
+    )
+    train.add_argument(
+        "--encoder",
+        default="hemline",
+        metavar="CLIP",
+        help="hemline, a folder, an open_clip name, or hf-hub:ORG/NAME (default: %(default)s)",
+    )
+    train.add_argument(
+        "--epochs", type=int, default=12, help="of the towers (default: %(default)s)"
+    )
+    train.add_argument("--users", type=int, default=0, help="simulated shoppers (default: by size)")
+    train.add_argument("--threads", type=int, default=2, help="default: %(default)s")
+    train.add_argument(
+        "--quick", action="store_true", help="few users and epochs, for a first look"
+    )
+    train.add_argument(
+        "--no-promote", action="store_true", help="leave the present release current"
+    )
+
+    what = train.add_subparsers(metavar="[clip]")
+    clip = add_verb(
+        what,
+        "clip",
+        run_train_clip,
+        "train Hemline's own CLIP on a catalogue's photos",
+        "hemline train clip --catalog .hemline/catalogue --out .hemline/clip --epochs 20 --resume",
+    )
+    clip.add_argument("--catalog", type=Path, required=True, metavar="DIR")
+    clip.add_argument("--out", type=Path, required=True, metavar="DIR", help="the encoder's folder")
+    clip.add_argument("--epochs", type=int, default=20, help="default: %(default)s")
+    clip.add_argument("--batch", type=int, default=256, help="default: %(default)s")
+    clip.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    clip.add_argument("--device", default="cpu", help="default: %(default)s")
+    clip.add_argument("--threads", type=int, default=0, help="default: torch's own choice")
+    clip.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+
+    evaluate = verbs.add_parser("evaluate", help="measure a model on what it was not trained on")
+    inner = evaluate.add_subparsers(metavar="VERB", required=True)
+    measure = add_verb(
+        inner,
+        "clip",
+        run_evaluate_clip,
+        "measure a CLIP on a catalogue's held-out products, beside chance and simple baselines",
+        "hemline evaluate clip --catalog .hemline/catalogue --model hemline",
+    )
+    measure.add_argument("--catalog", type=Path, required=True, metavar="DIR")
+    measure.add_argument("--model", default="hemline", metavar="CLIP", help="as train --encoder")
+    measure.add_argument(
+        "--photos", type=Path, metavar="FILE", help="parquet (product_id, jpeg) of other photos"
+    )
+
+
+def run_train(args: Args) -> int:
+    from hemline_training.pipeline import TrainConfig, train
+
+    from hemline.releases import promote
+
+    release = train(
+        TrainConfig(
+            catalogue=args.catalog or default_catalogue(args.home),
+            home=args.home,
+            encoder=args.encoder,
+            events=args.events,
+            seed=args.seed,
+            users=args.users,
+            epochs=args.epochs,
+            quick=args.quick,
+            threads=args.threads,
+        ),
+        console=console(stderr=True),
+    )
+    if not args.no_promote:
+        promote(args.home / "releases", release.id)
+    if args.json:
+        print_json({**release.manifest, "promoted": not args.no_promote})
+    else:
+        then = "written" if args.no_promote else "promoted"
+        print(f"release {release.id} {then}; serve it with `hemline up`")
+    return 0
+
+
+def default_catalogue(home: Path) -> Path:
+    """HOME/catalogue, or a demo catalogue, drawn if it is not there."""
+    from hemline_training.demo_catalogue import write_demo_catalogue
+
+    if (home / "catalogue" / "items.parquet").is_file():
+        return home / "catalogue"
+    demo = home / "demo-catalogue"
+    if not (demo / "items.parquet").is_file():
+        print(f"drawing a demo catalogue into {demo}", file=sys.stderr)
+        write_demo_catalogue(demo)
+    return demo
+
+
+def run_train_clip(args: Args) -> int:
+    from hemline_training.clip.train import ClipTrainConfig, train_clip
+
+    folder = train_clip(
+        ClipTrainConfig(
+            catalog=args.catalog,
+            out=args.out,
+            epochs=args.epochs,
+            batch=args.batch,
+            seed=args.seed,
+            device=args.device,
+            threads=args.threads,
+            resume=args.resume,
+        )
+    )
+    if args.json:
+        print_json({"encoder": str(folder)})
+    else:
+        print(f"encoder in {folder}; use it with `hemline train --encoder {folder}`")
+    return 0
+
+
+def run_evaluate_clip(args: Args) -> int:
+    from hemline_training.clip.evaluate import evaluate_clip
+
+    from hemline.encoders.clip import load_clip
+
+    result = evaluate_clip(load_clip(args.model), args.catalog, args.photos)
+    sys.stdout.write(result.to_json() if args.json else result.table() + "\n")
+    return 0
