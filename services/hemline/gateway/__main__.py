@@ -6,10 +6,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from hemline import metrics
-from hemline.contracts import Reranker, Retrieval
+from hemline.contracts import NO_ROWS, Reranker, Retrieval
+from hemline.gateway.answer import RecommendQuery
 from hemline.gateway.event_servicer import EventServicer
-from hemline.gateway.recommend import Stages
+from hemline.gateway.recommend import Stages, recommend
 from hemline.gateway.remotes import RemoteReranker, RemoteRetrieval
 from hemline.gateway.servicer import RecommenderServicer
 from hemline.gateway.services import add_services
@@ -58,8 +61,17 @@ async def main(config: Config) -> None:
         add_services(server, recommender, EventServicer(stages, log), UserServicer(stages, log))
         metrics.serve_metrics(config.metrics_host, config.metrics_port)
         metrics.RELEASE.set(release.version)
+        await warm_up(stages)
         await server.start()
         await server.run_until_signal()
+
+
+async def warm_up(stages: Stages) -> None:
+    """Answer a newcomer and a shopper with context, so that no real one waits for cold pages."""
+    first = np.array([0], dtype=np.int32)
+    for context in (NO_ROWS, first, first):
+        query = RecommendQuery("", k=20, request_id="warm-up", context=context)
+        await recommend(query, stages, deadline_s=30.0)
 
 
 async def _retrieval(config: Config, release: Release, stack: AsyncExitStack) -> Retrieval:
