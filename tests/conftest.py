@@ -1,4 +1,4 @@
-"""Fixtures every kind of test uses: the small shop and a gateway over it, on real gRPC and SQLite."""
+"""Fixtures of every kind of test: the small shop, and a gateway over it on real gRPC and SQLite."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ class Shop:
     encoders: FakeEncoders
     log: SqliteEventLog
     users: SqliteUserStates
+    address: str  # HOST:PORT
     channel: grpc.aio.Channel
     recommender: Any
     events: Any
@@ -88,12 +89,14 @@ async def shop(small_release: Release, tmp_path: Path) -> AsyncIterator[Shop]:
     await server.start()
     stopping = asyncio.Event()
     updating = asyncio.create_task(Updater(log, users, encoders, small_release).run(stopping))
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+    address = f"127.0.0.1:{server.port}"
+    async with grpc.aio.insecure_channel(address) as channel:
         yield Shop(
             small_release,
             encoders,
             log,
             users,
+            address,
             channel,
             recommender_pb2_grpc.RecommenderServiceStub(channel),
             event_pb2_grpc.EventServiceStub(channel),

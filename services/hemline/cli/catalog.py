@@ -35,7 +35,7 @@ def add_verbs(verbs: Verbs) -> None:
         "demo",
         run_demo,
         "draw a catalogue of invented garments, free to share",
-        "hemline catalog demo --out .hemline/demo-catalogue --items 2000",
+        "hemline catalog demo --out .hemline/catalogue-demo --items 2000",
     )
     _add_out(draw)
     draw.add_argument("--items", type=int, default=2000, help="default: %(default)s")
@@ -54,9 +54,8 @@ def run_demo(args: Args) -> int:
 
 def import_catalogue(path: Path, out: Path, allow_missing_images: bool = False) -> ImportReport:
     """Import a folder whose format its files tell. Raises CatalogueError for an unknown one."""
-    from hemline_training.catalogue.fashion_products import import_fashion_products
-
     from hemline.errors import CatalogueError
+    from hemline_training.catalogue.fashion_products import import_fashion_products
 
     if not path.is_dir():
         raise CatalogueError(f"{path} is not a folder")

@@ -90,7 +90,7 @@ def foreign_wardrobe() -> list[user_pb2.ForeignItem]:
 
 def _catalogue(home: Path, data: Path | None, out: Console) -> Path:
     """The folder of the catalogue; imported or drawn if it is not there."""
-    folder = home / ("demo-catalogue" if data is None else f"{data.resolve().name}-catalogue")
+    folder = home / ("catalogue-demo" if data is None else f"catalogue-{data.resolve().name}")
     if (folder / "items.parquet").is_file():
         return folder
     if data is None:
@@ -117,9 +117,8 @@ def _trained_on(folder: Path, root: Path) -> Release | None:
 
 
 def _train(args: Namespace, folder: Path) -> Release:
-    from hemline_training.pipeline import TrainConfig, train
-
     from hemline.cli.verb import console
+    from hemline_training.pipeline import TrainConfig, train
 
     config = TrainConfig(catalogue=folder, home=args.home, encoder=args.encoder, quick=args.quick)
     return train(config, console=console(stderr=True))

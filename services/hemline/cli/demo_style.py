@@ -15,17 +15,14 @@ if TYPE_CHECKING:
 
 CLICKS = 5
 ENOUGH_ITEMS = 20
-ENOUGH_OF_A_COLOUR = 2 * CLICKS  # what is clicked is not shown again: some must be left
 
 Kind = tuple[str, str]  # gender, article type
 
 
 @dataclass(frozen=True)
 class Style:
-    """items: in stock, sizes counted once. clicks: ids of different products.
-
-    colour: of all clicks; empty where no colour has enough items.
-    """
+    """items: in stock, sizes counted once. clicks: ids of different products, of one colour if five
+    are. colour: empty unless so many items have it that some are left to be shown."""
 
     gender: str
     article_type: str
@@ -35,37 +32,32 @@ class Style:
 
     @property
     def name(self) -> str:
-        return f"{self.colour or 'all'} {self.article_type} of {self.gender}".lower()
+        return f"{self.colour} {self.article_type} for {self.gender}".strip().lower()
 
 
 def choose_style(catalogue: Catalogue, not_like: Sequence[str]) -> Style:
-    """A large kind of garment that none of the items `not_like` is of, in its commonest colour.
+    """The largest kind of garment that none of the items `not_like` is of, in its commonest colour.
 
-    The largest with enough items of one colour; without such, the largest, in all colours.
     Raises CatalogueError when no kind has enough items.
     """
     products = _products(catalogue)
     shown = {_kind(catalogue.item(catalogue.row_of[item_id])) for item_id in not_like}
-    counts = Counter(_kind(item) for item in products)
-    kinds = [
-        kind
-        for kind, count in counts.most_common()
-        if count >= ENOUGH_ITEMS and all(kind) and kind not in shown
-    ]
-    if not kinds:
+    counts = Counter(kind for item in products if all(kind := _kind(item)) and kind not in shown)
+    [(kind, count)] = counts.most_common(1) or [(("", ""), 0)]
+    if count < ENOUGH_ITEMS:
         raise CatalogueError(f"no other kind of garment in the catalogue has {ENOUGH_ITEMS} items")
-    for kind in kinds:
-        of_kind = [item for item in products if _kind(item) == kind]
-        [(colour, count)] = Counter(item.colour for item in of_kind).most_common(1)
-        if colour and count >= ENOUGH_OF_A_COLOUR:
-            of_colour = [item for item in of_kind if item.colour == colour]
-            return _style(kind, colour, of_colour)
-    return _style(kinds[0], "", [item for item in products if _kind(item) == kinds[0]])
-
-
-def _style(kind: Kind, colour: str, items: Sequence[Item]) -> Style:
-    clicks = tuple(item.item_id for item in items[:CLICKS])
-    return Style(kind[0], kind[1], colour, len(items), clicks)
+    of_kind = [item for item in products if _kind(item) == kind]
+    [(colour, _)] = Counter(item.colour or "" for item in of_kind).most_common(1)
+    of_colour = [item for item in of_kind if item.colour == colour]
+    clicked = of_colour if len(of_colour) >= CLICKS else of_kind
+    enough = len(of_colour) >= ENOUGH_ITEMS
+    return Style(
+        gender=kind[0],
+        article_type=kind[1],
+        colour=colour if enough else "",
+        items=len(of_colour if enough else of_kind),
+        clicks=tuple(item.item_id for item in clicked[:CLICKS]),
+    )
 
 
 def share(answer: RecommendResponse, attribute: str, value: str) -> float:

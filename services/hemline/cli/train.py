@@ -82,9 +82,8 @@ def add_verbs(verbs: Verbs) -> None:
 
 
 def run_train(args: Args) -> int:
-    from hemline_training.pipeline import TrainConfig, train
-
     from hemline.releases import promote
+    from hemline_training.pipeline import TrainConfig, train
 
     release = train(
         TrainConfig(
@@ -116,7 +115,7 @@ def default_catalogue(home: Path) -> Path:
 
     if (home / "catalogue" / "items.parquet").is_file():
         return home / "catalogue"
-    demo = home / "demo-catalogue"
+    demo = home / "catalogue-demo"
     if not (demo / "items.parquet").is_file():
         print(f"drawing a demo catalogue into {demo}", file=sys.stderr)
         write_demo_catalogue(demo)
@@ -146,9 +145,8 @@ def run_train_clip(args: Args) -> int:
 
 
 def run_evaluate_clip(args: Args) -> int:
-    from hemline_training.clip.evaluate import evaluate_clip
-
     from hemline.encoders.clip import load_clip
+    from hemline_training.clip.evaluate import evaluate_clip
 
     result = evaluate_clip(load_clip(args.model), args.catalog, args.photos)
     sys.stdout.write(result.to_json() if args.json else result.table() + "\n")
