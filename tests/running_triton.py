@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from hemline.encoders.clip import ClipEncoder
 from hemline.encoders.towers import Tower, load_tower
 from hemline.local.triton_server import TritonInstall, remove_shared_memory, triton_command
 from hemline.triton_repository import model_templates, prepare_model_repository
 from tiny_release import build_tiny_release
+
+CONTROL_KEY = "only the release tool knows"
 
 
 @dataclass
@@ -56,7 +59,12 @@ def running_triton(
     prepare_model_repository(model_templates(), repository, [(1, release)])
     grpc_port, http_port, metrics_port = _free_ports(3)
     command = triton_command(
-        install, repository, grpc_port=grpc_port, http_port=http_port, metrics_port=metrics_port
+        install,
+        repository,
+        grpc_port=grpc_port,
+        http_port=http_port,
+        metrics_port=metrics_port,
+        control_key=CONTROL_KEY,
     )
     log = folder / "triton.log"
     began = time.monotonic()

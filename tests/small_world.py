@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from PIL import Image
+
 from hemline.blend import PARTS, SEGMENTS
 from hemline.catalogue import Item, items_table
 from hemline.errors import BadImageError, UnavailableError
 from hemline.images import decode_image
 from hemline.releases import Release, promote, write_release
 from hemline.vectors import F32, normalise
-from PIL import Image
 
 STYLES = ("dress", "jeans", "shirt", "watch", "boots", "scarf")
 PER_STYLE = 20

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from open_clip.transform import PreprocessCfg
+from PIL import Image
+
 from hemline.encoders.clip import ClipEncoder, build_model
 from hemline.encoders.tokenizer import CompactTokenizer
 from hemline.encoders.towers import Tower, save_towers
-from open_clip.transform import PreprocessCfg
-from PIL import Image
 
 TITLES = ("red summer dress", "blue slim jeans", "black leather boots", "white cotton shirt")
 

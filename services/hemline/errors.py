@@ -51,7 +51,7 @@ class UnavailableError(HemlineError):
 
 
 class ReleaseError(HemlineError):
-    """A release folder is incomplete, has a wrong checksum, or does not fit what it is used with."""
+    """A release folder is incomplete, altered, or does not fit what it is used with."""
 
 
 class CatalogueError(HemlineError):

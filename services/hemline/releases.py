@@ -125,11 +125,11 @@ class Release:
 
 
 def write_release(root: Path, build: Callable[[Path], dict[str, Any]]) -> Release:
-    """Stage a new release: `build(folder)` writes its files and returns what to say in the manifest.
+    """Stage a new release: `build(folder)` writes its files and returns what the manifest says.
 
-    The returned dict must hold `encoder` {name, encoder_id, dim} and may hold anything else (metrics,
-    catalogue, log …); id, version, parent, created and files are added here. Nothing is promoted.
-    Raises ReleaseError when a file of FILES is not written.
+    The returned dict must hold `encoder` {name, encoder_id, dim} and may hold anything else
+    (metrics, catalogue, log …); id, version, parent, created and files are added here. Nothing is
+    promoted. Raises ReleaseError when a file of FILES is not written.
     """
     root.mkdir(parents=True, exist_ok=True)
     staging = root / f".staging-{uuid.uuid4().hex[:8]}"

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import IO, cast
 
 import pytest
+
 from hemline.errors import InvalidInputError, UnavailableError
 from hemline.event_log import MAX_RECORD_BYTES, EventLog, Position, Record
 

@@ -19,6 +19,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+
 from hemline.errors import InvalidInputError, UnavailableError
 from hemline.event_log import Position
 from hemline.user_state import (

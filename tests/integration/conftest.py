@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+
 from hemline.local.triton_server import TritonInstall, install_triton
 from hemline.triton import TritonEncoders
 from running_triton import RunningTriton, running_triton

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import grpc.aio
 import pytest
+
 from hemline.releases import Release
 from hemline.sqlite_event_log import SqliteEventLog
 from hemline.sqlite_user_state import SqliteUserStates
@@ -122,7 +123,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def running_gateway(release: Release, state: Path, triton: str) -> AsyncIterator[Run]:
-    state.mkdir()  # noqa: ASYNC240
+    state.mkdir()
     run = Run(release, state, triton, free_port())
     gateway = run.start("gateway", "--address", f"127.0.0.1:{run.gateway_port}")
     try:

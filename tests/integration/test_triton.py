@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+import urllib.error
+import urllib.request
 
 import numpy as np
 import pytest
 import torch
+
 from hemline.errors import (
     BadImageError,
     DeadlineError,
@@ -110,6 +113,20 @@ async def test_vectors_of_another_length_are_refused(encoders: TritonEncoders) -
     assert isinstance(bad, InvalidInputError)
     assert "expected 32" in str(bad)
     assert not isinstance(good, BaseException)
+
+
+async def test_only_who_has_the_key_can_control_models(encoders: TritonEncoders) -> None:
+    with pytest.raises(ReleaseError, match="control key"):
+        await encoders.unload(1)
+    assert await encoders.ready(1)
+
+
+@pytest.mark.parametrize("path", ["v2/systemsharedmemory/status", "v2/logging"])
+def test_nobody_can_use_the_dangerous_calls(triton: RunningTriton, path: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{triton.http}/{path}")
+    assert refused.value.code == 403
+    refused.value.close()
 
 
 async def test_a_deadline_is_kept(encoders: TritonEncoders) -> None:

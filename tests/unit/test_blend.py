@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hemline.blend import MAX_Z, PARTS, SEGMENTS, blend_scores, segment_of, standardise
-from hemline_training.blend import CandidatesConfig, Ranked, fit_blend, fit_weights
-from hemline_training.interactions import Histories
-from hemline_training.splits import Cases
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.sparse import csr_matrix
+
+from hemline.blend import MAX_Z, PARTS, SEGMENTS, blend_scores, segment_of, standardise
+from hemline_training.blend import CandidatesConfig, Ranked, fit_blend, fit_weights
+from hemline_training.interactions import Histories
+from hemline_training.splits import Cases
 
 
 def test_standardise_by_hand():

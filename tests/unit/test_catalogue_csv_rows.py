@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hemline.errors import CatalogueError
-from hemline_training.catalogue.csv_rows import MAX_LINE_BYTES, BadLine, read_rows
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hemline.errors import CatalogueError
+from hemline_training.catalogue.csv_rows import MAX_LINE_BYTES, BadLine, read_rows
 
 
 def read(

@@ -9,12 +9,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
+
 from hemline.catalogue import ITEM_SCHEMA, Catalogue, Item, read_images
 from hemline.errors import CatalogueError
 from hemline_training.catalogue.fashion_products import import_fashion_products
 from hemline_training.catalogue.items_file import write_items
 from hemline_training.catalogue.report import ImportReport
-from PIL import Image
 
 HEADER = "product_id,title,description,category,image_url"
 STYLES = (

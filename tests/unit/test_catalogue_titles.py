@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from hemline_training.catalogue.titles import (
     BrandVocabulary,
     clean_title,

@@ -8,6 +8,7 @@ from random import Random
 
 import numpy as np
 import pytest
+
 from hemline.catalogue import ITEM_SCHEMA, Catalogue, read_images
 from hemline.images import check_image_header, decode_image
 from hemline_training.demo_catalogue import BRANDS, write_demo_catalogue

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+
 from contracts.event_log_contract import PATIENCE_S, EventLogContract, LogTarget, read_all
 from hemline.errors import OverloadedError, UnavailableError
 from hemline.sqlite_database import FileLock, connect

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import grpc
 import pytest
+
 from conftest import Shop
 from hemline.event_log import Position
 from hemline.shopper import read_shopper

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hemline.fold_in import cf_scores, confidence, fold_in, fold_in_many, gram
-from hemline.user_profile import profile_weights
-from hemline_training.ials import IalsConfig, confidences, fit_ials, fold_in_histories
-from hemline_training.interactions import KINDS, Interactions
 from hypothesis import given
 from hypothesis import strategies as st
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
+
+from hemline.fold_in import cf_scores, confidence, fold_in, fold_in_many, gram
+from hemline.user_profile import profile_weights
+from hemline_training.ials import IalsConfig, confidences, fit_ials, fold_in_histories
+from hemline_training.interactions import KINDS, Interactions
 
 VIEW, PURCHASE, DISLIKE = KINDS.index("view"), KINDS.index("purchase"), KINDS.index("dislike")
 

@@ -8,11 +8,12 @@ import zlib
 
 import numpy as np
 import pytest
-from hemline.errors import BadImageError
-from hemline.images import ImageHeader, check_image_header, decode_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+from hemline.errors import BadImageError
+from hemline.images import ImageHeader, check_image_header, decode_image
 
 
 def encoded(image: Image.Image, format: str, **options: object) -> bytes:

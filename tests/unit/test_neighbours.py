@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 from hemline.neighbours import neighbour_scores
 from hemline_training.interactions import KINDS, Interactions
 from hemline_training.neighbours import NeighboursConfig, fit_neighbours, neighbour_matrix

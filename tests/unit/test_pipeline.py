@@ -12,6 +12,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image, ImageDraw
+from rich.console import Console
+
 from hemline.blend import SEGMENTS
 from hemline.catalogue import Catalogue, Item, items_table
 from hemline.encoders.towers import load_tower
@@ -24,8 +27,6 @@ from hemline_training.interactions import Interactions
 from hemline_training.item_vectors import item_vectors
 from hemline_training.pipeline import TrainConfig, train
 from hemline_training.popularity import popularity, trending
-from PIL import Image, ImageDraw
-from rich.console import Console
 
 KINDS = ("dress", "shirt", "shoe")
 COLOURS = ("red", "green", "blue", "black")

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from hemline_training import metrics
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
+
+from hemline_training import metrics
 
 # Two users over 6 items. The first likes 1 and 4, the second 0, 2 and 5.
 TARGETS = csr_matrix(np.array([[0, 1, 0, 0, 1, 0], [1, 0, 1, 0, 0, 1]], dtype=np.float32))

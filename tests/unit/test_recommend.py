@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 import pytest
+
 from conftest import Shop
 from hemline.v1 import common_pb2 as common
 from hemline.v1.event_pb2 import Event, RecordEventRequest

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from hemline.errors import NotFoundError, ReleaseError
 from hemline.releases import (
     current_id,

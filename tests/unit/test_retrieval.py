@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from hemline.contracts import RerankRequest, VectorQuery
 from hemline.errors import DeadlineError, InvalidInputError, ReleaseError, UnavailableError
 from hemline.filters import (
@@ -32,8 +35,6 @@ from hemline.v1.reranker_pb2_grpc import add_RerankerServiceServicer_to_server
 from hemline.v1.retrieval_pb2_grpc import add_RetrievalServiceServicer_to_server
 from hemline.vectors import normalise
 from hemline.wire import filter_from_proto, filter_to_proto
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from small_world import CLIP_DIM, TOWER_DIM
 
 leaves = st.one_of(

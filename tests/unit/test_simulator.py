@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from hemline.catalogue import Catalogue, Item, items_table
 from hemline.errors import InvalidInputError
 from hemline.user_profile import profile_vector, profile_weights

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 import pytest_asyncio
+
 from hemline.errors import HemlineError, NotFoundError, UnavailableError
 from hemline.local.background import start_in_background, stop_cluster
 from hemline.local.child import Child, ChildSpec

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from hemline.vectors import normalise
 from hemline_training.interactions import KINDS, Interactions
 from hemline_training.two_tower import (

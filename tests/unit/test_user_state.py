@@ -9,6 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
 from contracts.user_state_contract import StoreTarget, UserStatesContract, full_state
 from hemline.errors import UnavailableError
 from hemline.event_log import Position
@@ -26,9 +30,6 @@ from hemline.user_state import (
     user_hash,
 )
 from hemline.v1 import user_state_pb2 as pb
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 
 class TestSqliteUserStates(UserStatesContract):

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from hemline.blend import MAX_Z, PARTS, SEGMENTS, standardise
-from hemline.vectors import F32
 from scipy.optimize import minimize
 from tqdm import tqdm
 
+from hemline.blend import MAX_Z, PARTS, SEGMENTS, standardise
+from hemline.vectors import F32
 from hemline_training import metrics
 from hemline_training.interactions import I64
 from hemline_training.models import Models, part_scores

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from hemline.catalogue import Item
 from tqdm import tqdm
 
+from hemline.catalogue import Item
 from hemline_training.catalogue.items_file import write_items
 from hemline_training.catalogue.report import ImportReport
 from hemline_training.drawing.accessories import GOLD, SILVER

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hemline.blend import SEGMENTS
 from rich.console import Console
 from rich.table import Table
 
+from hemline.blend import SEGMENTS
 from hemline_training import metrics
 from hemline_training.blend import Blend, Ranked
 from hemline_training.interactions import I64

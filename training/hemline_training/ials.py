@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from hemline.fold_in import fold_in_many, gram
-from hemline.vectors import F32
 from implicit.cpu.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from hemline.fold_in import fold_in_many, gram
+from hemline.vectors import F32
 from hemline_training.interactions import Histories
 
 

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.sparse import csr_matrix
+
 from hemline.errors import InvalidInputError
 from hemline.user_profile import (
     EVENT_WEIGHT,
@@ -24,7 +26,6 @@ from hemline.user_profile import (
 )
 from hemline.user_state import MAX_HISTORY
 from hemline.vectors import F32, normalise
-from scipy.sparse import csr_matrix
 
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]

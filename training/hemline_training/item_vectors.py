@@ -12,10 +12,11 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+from tqdm import tqdm
+
 from hemline.catalogue import Catalogue, item_text, read_images
 from hemline.errors import BadImageError
 from hemline.vectors import F32, content_vectors
-from tqdm import tqdm
 
 Keys = npt.NDArray[np.void]
 

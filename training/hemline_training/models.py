@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from hemline.blend import PARTS
 from hemline.catalogue import Catalogue
 from hemline.fold_in import cf_scores
 from hemline.user_state import MAX_HISTORY
 from hemline.vectors import F32
-
 from hemline_training.ials import IalsConfig, fit_ials, fold_in_histories
 from hemline_training.interactions import I32, Histories, Interactions
 from hemline_training.neighbours import NeighboursConfig, fit_neighbours, neighbour_matrix

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from hemline.vectors import F32
 from scipy.sparse import csr_matrix
 
+from hemline.vectors import F32
 from hemline_training.interactions import I32, Histories
 
 

@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+from rich.console import Console
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
 from hemline.catalogue import ITEM_SCHEMA, Catalogue
 from hemline.encoders.towers import save_towers
 from hemline.releases import Release, write_release
 from hemline.vectors import F32
-from rich.console import Console
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
 from hemline_training import metrics
 from hemline_training.blend import Blend, CandidatesConfig, fit_blend, rank_cases
 from hemline_training.evaluation import evaluate, print_table

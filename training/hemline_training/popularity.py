@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+
 from hemline.catalogue import Catalogue
 from hemline.user_profile import MS_PER_DAY
 from hemline.vectors import F32
-
 from hemline_training.interactions import Interactions
 
 TRENDING_HALF_LIFE_DAYS = 7.0

@@ -24,9 +24,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
+
 from hemline.catalogue import Catalogue
 from hemline.vectors import F32, normalise
-
 from hemline_training.interactions import KINDS, Interactions
 
 F64 = npt.NDArray[np.float64]

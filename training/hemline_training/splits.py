@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from hemline.blend import SEGMENTS
 from scipy.sparse import csr_matrix
 
+from hemline.blend import SEGMENTS
 from hemline_training.interactions import I64, LIKED_GRADE, Histories, Interactions
 
 

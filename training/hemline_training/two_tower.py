@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from hemline.encoders.towers import Tower
-from hemline.vectors import F32
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from hemline.encoders.towers import Tower
+from hemline.vectors import F32
 from hemline_training.interactions import I64, LIKED_GRADE, Interactions, cut_histories
 
 

@@ -136,9 +136,9 @@ async def user_vector(
     """
     if shopper.profile is None:
         return None
-    if state is not None and state.vector is not None and not query.context.size:
-        if state.vector.release == release.id:
-            return state.vector.vector
+    stored = state.vector if state is not None else None
+    if stored is not None and stored.release == release.id and not query.context.size:
+        return stored.vector
     profile = shopper.profile[None]
     vectors = await trace.attempt(
         "user_vector",

@@ -1,4 +1,4 @@
-"""One answer's clock and conscience: each stage gets a share of the time left, and failures a name."""
+"""One answer's clock and conscience: each stage has a share of the time, each failure a name."""
 
 from __future__ import annotations
 

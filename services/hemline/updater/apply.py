@@ -63,15 +63,15 @@ def apply_record(
     A record that was delivered before is known by its position, an event that a client sent twice
     by its id. The user vector is left for the caller to compute, once for a whole batch.
     """
-    if state.applied is not None and state.applied.partition == position.partition:
-        if position.offset <= state.applied.offset:
-            return None
+    done = state.applied
+    if done and done.partition == position.partition and position.offset <= done.offset:
+        return None
     if message.WhichOneof("record") == "event":
         event = message.event.event
         if state.seen_event(event.event_id):
             return None
-        done = Interaction(event.item_id, EVENT_KIND_NAMES[event.kind], event.occurred_ms)
-        changed = replace(state, history=_in_order(state.history, done))
+        clicked = Interaction(event.item_id, EVENT_KIND_NAMES[event.kind], event.occurred_ms)
+        changed = replace(state, history=_in_order(state.history, clicked))
         event_id = event.event_id
     else:
         logged = message.history_import
@@ -83,12 +83,12 @@ def apply_record(
     return replace(changed, recent_event_ids=recent, applied=position)
 
 
-def _in_order(history: tuple[Interaction, ...], done: Interaction) -> tuple[Interaction, ...]:
+def _in_order(history: tuple[Interaction, ...], new: Interaction) -> tuple[Interaction, ...]:
     """The history with one more event, oldest first whatever order the events arrived in."""
     place = len(history)
-    while place and history[place - 1].occurred_ms > done.occurred_ms:
+    while place and history[place - 1].occurred_ms > new.occurred_ms:
         place -= 1
-    return (*history[:place], done, *history[place:])[-MAX_HISTORY:]
+    return (*history[:place], new, *history[place:])[-MAX_HISTORY:]
 
 
 def _with_import(before: ImportedHistory | None, logged: event_pb2.LoggedImport) -> ImportedHistory:

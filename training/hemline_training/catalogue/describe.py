@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TypeVar
 
 from hemline.catalogue import Item
-
 from hemline_training.catalogue.fashion_rows import Product, Style
 from hemline_training.catalogue.report import ImportReport
 from hemline_training.catalogue.titles import BrandVocabulary, gender_of_title, is_for_children

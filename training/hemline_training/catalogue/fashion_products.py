@@ -14,7 +14,6 @@ from pathlib import Path
 
 from hemline.catalogue import Item
 from hemline.errors import CatalogueError
-
 from hemline_training.catalogue.describe import describe
 from hemline_training.catalogue.fashion_rows import Product, read_products, read_styles
 from hemline_training.catalogue.image_source import ImageSource

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from hemline.errors import BadImageError, CatalogueError
-from hemline.images import decode_image
 from tqdm import tqdm
 
+from hemline.errors import BadImageError, CatalogueError
+from hemline.images import decode_image
 from hemline_training.catalogue.report import ImportReport
 
 _BATCH_ROWS = 2048

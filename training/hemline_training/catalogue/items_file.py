@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
+
 from hemline.catalogue import ITEM_SCHEMA, Item, items_table
 
 ROWS_PER_GROUP = 4096

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hemline.catalogue import Item
-
 from hemline_training.catalogue.report import ImportReport
 
 _AMOUNT = re.compile(r"\b\d+(?:\.\d+)? ?(?:ml|gm?)\b")
