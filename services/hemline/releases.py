@@ -91,7 +91,8 @@ class Release:
 
         Raises ReleaseError when its length is not the catalogue's.
         """
-        array = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        mapped = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+        array = np.asarray(mapped)  # a plain view: memmap's own indexing costs microseconds a call
         if len(array) != len(self.catalogue):
             raise ReleaseError(
                 f"release {self.id}: {name}.npy has {len(array)} rows for "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hemline.cli.verb import Args, Verbs, add_gateway, add_verb, console, print_json
 
@@ -134,6 +134,13 @@ def _add_answer_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--explain", action="store_true", help="show what each model added to the score"
     )
+    parser.add_argument("--sheet", type=Path, metavar="PNG", help="also draw the answer's photos")
+    parser.add_argument(
+        "--catalog",
+        type=Path,
+        metavar="DIR",
+        help="where the photos are (default: HOME/catalogue, else the demo one)",
+    )
     add_gateway(parser)
 
 
@@ -165,11 +172,18 @@ def _read_image(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _show(args: Args, title: str, answer: object) -> int:
+def _show(args: Args, title: str, answer: Any) -> int:
     from hemline.cli.answer_table import print_answer
+
+    if args.sheet:
+        from hemline.cli.contact_sheet import write_contact_sheet
+
+        usual = (args.home / "catalogue", args.home / "catalogue-demo")
+        photos = args.catalog or next((folder for folder in usual if folder.is_dir()), usual[0])
+        write_contact_sheet(args.sheet, [(title, answer.items)], photos)
 
     if args.json:
         print_json(answer)
     else:
-        print_answer(console(), title, answer.info, answer.items, args.explain)  # type: ignore[attr-defined]
+        print_answer(console(), title, answer.info, answer.items, args.explain)
     return 0
