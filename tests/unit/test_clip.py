@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from hemline.encoders.clip import ClipEncoder, EncoderError, build_model, load_clip, text_features
+from hemline.encoders.clip import ClipEncoder, load_clip
+from hemline.encoders.clip_model import EncoderError, build_model, text_features
 from hemline.encoders.tokenizer import CompactTokenizer
 from hemline.errors import BadImageError
 from hemline_training.clip.model import clip_config, preprocess_config

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -27,33 +26,32 @@ import open_clip
 import torch
 from open_clip.tokenizer import HFTokenizer
 from open_clip.transform import PreprocessCfg, image_transform_v2
-from open_clip.transformer import QuickGELU
 from PIL import Image
-from safetensors import safe_open
 from safetensors.torch import save as safetensors_bytes
 
+from hemline.encoders.clip_model import (
+    EncoderError,
+    build_model,
+    half,
+    load_weights,
+    text_features,
+    used_length,
+)
 from hemline.encoders.tokenizer import CompactTokenizer
-from hemline.errors import BadImageError, HemlineError
+from hemline.errors import BadImageError
 from hemline.images import decode_image
 from hemline.vectors import F32, normalise
 
-_FORMAT = "hemline-clip-1"
-_CONFIG, _WEIGHTS, _TOKENS, _HF_FOLDER = (
+FORMAT = "hemline-clip-1"
+_CONFIG, _WEIGHTS, _TOKENS, HF_FOLDER = (
     "encoder.json",
     "model.safetensors",
     "tokens.json",
     "tokenizer",
 )
-_FP16_MAX = 65504.0
 _COMMITTED = "training/hemline_training/weights/hemline_clip"
 
-_log = logging.getLogger(__name__)
-
 Tokenize = Callable[[Sequence[str]], npt.NDArray[np.int64]]  # (n,) texts -> (n, context) ids
-
-
-class EncoderError(HemlineError):
-    """An encoder cannot be found, is not of a known format, or does not fit its weights."""
 
 
 class ClipEncoder:
@@ -101,7 +99,7 @@ class ClipEncoder:
     ) -> ClipEncoder:
         """An encoder of a freshly trained model with a compact tokenizer."""
         config = {
-            "format": _FORMAT,
+            "format": FORMAT,
             "name": name,
             "model": dict(model_config),
             "preprocess": asdict(preprocess),
@@ -117,12 +115,12 @@ class ClipEncoder:
             raise EncoderError(f"{folder} is not an encoder folder: it has no {_CONFIG}")
         raw = path.read_bytes()
         config = json.loads(raw)
-        if config.get("format") != _FORMAT:
-            raise EncoderError(f"{path} is not of the format {_FORMAT}")
+        if config.get("format") != FORMAT:
+            raise EncoderError(f"{path} is not of the format {FORMAT}")
         files = _read_tokenizer_files(folder)
         model = build_model(config["model"])
         weights = folder / _WEIGHTS
-        _load_weights(model, weights)
+        load_weights(model, weights)
         encoder = cls(model, config, files, device)
         encoder._id = _digest({_CONFIG: raw, _WEIGHTS: weights.read_bytes(), **files})
         return encoder
@@ -193,7 +191,7 @@ class ClipEncoder:
 
     def _files(self) -> dict[str, bytes]:
         state = {
-            name: _half(tensor.detach().cpu().contiguous())
+            name: half(tensor.detach().cpu().contiguous())
             for name, tensor in self.model.state_dict().items()
         }
         config = json.dumps(self.config, indent=2, sort_keys=True) + "\n"
@@ -219,11 +217,13 @@ def load_clip(spec: str, device: str = "cpu") -> ClipEncoder:
         return ClipEncoder.load(committed_weights(), device)
     if (Path(spec) / _CONFIG).is_file():
         return ClipEncoder.load(Path(spec), device)
-    original = _convert_open_clip(spec)
+    from hemline.encoders.clip_convert import check_equal, convert_open_clip
+
+    original = convert_open_clip(spec)
     with tempfile.TemporaryDirectory() as scratch:  # the one path: what serves is what reloads
         original.save(Path(scratch))
         reloaded = ClipEncoder.load(Path(scratch), device)
-    _check_equal(original, reloaded)
+    check_equal(original, reloaded)
     return reloaded
 
 
@@ -235,134 +235,6 @@ def committed_weights() -> Path:
         if (folder / _CONFIG).is_file():
             return folder
     raise EncoderError(f"the committed weights are missing: expected {_COMMITTED}")
-
-
-def build_model(model_config: Mapping[str, Any]) -> torch.nn.Module:
-    """An open_clip model with random weights; the config is like `open_clip.get_model_config`'s."""
-    config = json.loads(json.dumps(model_config))  # open_clip keeps and changes what it is given
-    custom = config.pop("custom_text", False) or "hf_model_name" in config["text_cfg"]
-    config["text_cfg"].pop("hf_tokenizer_name", None)
-    config["vision_cfg"]["timm_model_pretrained"] = False  # the weights are in our own file
-    if "hf_model_name" in config["text_cfg"]:
-        config["text_cfg"]["hf_model_pretrained"] = False
-    kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
-    model: torch.nn.Module = kind(**config)
-    return model
-
-
-def used_length(tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """(n, context) ids to (n,) lengths without the trailing zeros."""
-    context = tokens.shape[1]
-    return np.asarray(context - np.argmax(tokens[:, ::-1] != 0, axis=1))
-
-
-def text_features(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
-    """Features (n, dim), not normalised, of token ids (n, context).
-
-    A causal text tower that reads its result at the end-of-text token cannot see what follows it,
-    so trailing padding is cut off first: 10 real tokens cost a seventh of 77, with equal results.
-    Any other text tower gets its full context.
-    """
-    tower: Any = model.text if hasattr(model, "text") else model
-    if not _is_causal(tower):
-        features: torch.Tensor = model.encode_text(tokens)  # type: ignore[operator]
-        return features
-    pooled = tokens.argmax(dim=-1)  # end-of-text has the largest id
-    length = int(pooled.max()) + 1
-    tokens = tokens[:, :length]
-    x = tower.token_embedding(tokens) + tower.positional_embedding[:length]  # (B, T, W)
-    x = tower.transformer(x, attn_mask=tower.attn_mask[:length, :length])
-    x = tower.ln_final(x[torch.arange(len(x), device=x.device), pooled])  # (B, W)
-    projection = tower.text_projection
-    if projection is None:
-        features = x
-    elif isinstance(projection, torch.nn.Module):
-        features = projection(x)
-    else:
-        features = x @ projection
-    return features
-
-
-def _is_causal(tower: Any) -> bool:
-    pool = getattr(tower, "pool_type", getattr(tower, "text_pool_type", None))
-    return (
-        pool == "argmax"
-        and getattr(tower, "attn_mask", None) is not None
-        and getattr(tower, "cls_emb", None) is None
-    )
-
-
-def _convert_open_clip(spec: str) -> ClipEncoder:
-    schema, colon, rest = spec.partition(":")
-    if schema in ("hf-hub", "local-dir"):
-        name, pretrained = spec, None
-    else:
-        name, pretrained = (schema, rest) if colon else (spec, None)
-        if open_clip.get_model_config(name) is None:
-            raise EncoderError(f"{spec!r} is neither an encoder folder nor a name open_clip knows")
-        if pretrained is None:
-            _log.warning("%s without ':PRETRAINED' has random weights", spec)
-    try:
-        model = open_clip.create_model(name, pretrained=pretrained)
-        tokenizer = open_clip.get_tokenizer(name)
-    except Exception as error:  # downloads, missing files, bad configs: open_clip raises anything
-        raise EncoderError(f"open_clip could not create {spec!r}: {error}") from error
-    files: dict[str, bytes] = {}
-    config = {
-        "format": _FORMAT,
-        "name": spec,
-        "model": _open_clip_config(name, model),
-        "preprocess": dict(open_clip.get_model_preprocess_cfg(model)),
-        "tokenizer": _describe_tokenizer(tokenizer, files),
-    }
-    return ClipEncoder(model, config, files)
-
-
-def _open_clip_config(name: str, model: torch.nn.Module) -> dict[str, Any]:
-    """The config that builds `model` again: pretrained weights may have changed a named config."""
-    if not isinstance(model, open_clip.CLIP | open_clip.CustomTextCLIP):
-        raise EncoderError(f"models of type {type(model).__name__} are not supported")
-    return {
-        **open_clip.get_model_config(name),
-        "custom_text": isinstance(model, open_clip.CustomTextCLIP),
-        "quick_gelu": any(isinstance(module, QuickGELU) for module in model.modules()),
-    }
-
-
-def _check_equal(original: ClipEncoder, reloaded: ClipEncoder) -> None:
-    """Raises EncoderError unless the folder format kept everything that matters to the vectors."""
-    image = np.random.default_rng(0).integers(0, 256, (64, 48, 3), dtype=np.uint8)
-    pixels = original.preprocess(Image.fromarray(image))[None]
-    texts = ["a red dress", "brown leather shoes for men, size 44"]
-    for a, b in (
-        (original.encode_pixels(pixels), reloaded.encode_pixels(pixels)),
-        (original.encode_texts(texts), reloaded.encode_texts(texts)),
-    ):
-        if not np.allclose(a, b, atol=0.02):
-            raise EncoderError(
-                f"{original.name} gives other vectors once it is saved and loaded "
-                f"(by up to {np.abs(a - b).max():.3f}): its configuration is not fully known"
-            )
-
-
-def _describe_tokenizer(tokenizer: Any, files: dict[str, bytes]) -> dict[str, Any]:
-    """How to make `tokenizer` again; what it needs on disk is added to `files`."""
-    if isinstance(tokenizer, open_clip.SimpleTokenizer):
-        clean = str(tokenizer.clean_fn.__name__).removeprefix("_clean_")
-        return {"kind": "simple", "context_length": tokenizer.context_length, "clean": clean}
-    if not isinstance(tokenizer, HFTokenizer) or tokenizer.tokenizer_mode:
-        raise EncoderError(f"tokenizers of type {type(tokenizer).__name__} are not supported")
-    with tempfile.TemporaryDirectory() as scratch:
-        tokenizer.tokenizer.save_pretrained(scratch)
-        for path in sorted(Path(scratch).rglob("*")):
-            if path.is_file():
-                files[f"{_HF_FOLDER}/{path.relative_to(scratch).as_posix()}"] = path.read_bytes()
-    return {
-        "kind": "hf",
-        "context_length": tokenizer.context_length,
-        "clean": str(tokenizer.clean_fn.__name__).removeprefix("_clean_"),
-        "strip_sep_token": tokenizer.strip_sep_token,
-    }
 
 
 def _tokenizer(config: Mapping[str, Any], files: Mapping[str, bytes]) -> Tokenize:
@@ -388,27 +260,9 @@ def _tokenizer(config: Mapping[str, Any], files: Mapping[str, bytes]) -> Tokeniz
 def _read_tokenizer_files(folder: Path) -> dict[str, bytes]:
     paths: Iterator[Path] = (p for p in [folder / _TOKENS] if p.is_file())
     files = {path.name: path.read_bytes() for path in paths}
-    for path in sorted((folder / _HF_FOLDER).glob("*")):
-        files[f"{_HF_FOLDER}/{path.name}"] = path.read_bytes()
+    for path in sorted((folder / HF_FOLDER).glob("*")):
+        files[f"{HF_FOLDER}/{path.name}"] = path.read_bytes()
     return files
-
-
-def _load_weights(model: torch.nn.Module, path: Path) -> None:
-    if not path.is_file():
-        raise EncoderError(f"there are no weights at {path}")
-    with safe_open(path, framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    try:
-        model.load_state_dict(state)  # copies into the model's own float32 tensors
-    except RuntimeError as error:
-        raise EncoderError(f"{path} does not fit its encoder.json: {error}") from error
-
-
-def _half(tensor: torch.Tensor) -> torch.Tensor:
-    """float16, unless the tensor is not of floats or float16 would overflow."""
-    if tensor.dtype != torch.float32 or tensor.abs().max() > _FP16_MAX:
-        return tensor.clone()
-    return tensor.half()
 
 
 def _digest(files: Mapping[str, bytes]) -> str:

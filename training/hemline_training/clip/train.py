@@ -23,14 +23,18 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
-from hemline.encoders.clip import ClipEncoder, build_model, text_features, used_length
+from hemline.encoders.clip import ClipEncoder
+from hemline.encoders.clip_model import build_model, text_features, used_length
 from hemline.encoders.tokenizer import CompactTokenizer
 from hemline_training.clip.captions import Captioner, fits, names_of
+from hemline_training.clip.checkpoint import (
+    TrainState,
+    restore_checkpoint,
+    save_checkpoint,
+)
 from hemline_training.clip.data import Products, Rows, augment, batches, load_products
 from hemline_training.clip.evaluate import class_vectors
 from hemline_training.clip.loss import contrastive_loss, prompt_loss
@@ -66,15 +70,6 @@ class ClipTrainConfig:
     resume: bool = False
 
 
-@dataclass
-class _State:
-    model: torch.nn.Module
-    average: torch.nn.Module
-    optimizer: torch.optim.AdamW
-    epoch: int = 0  # epochs done
-    history: list[dict[str, float]] | None = None
-
-
 def train_clip(config: ClipTrainConfig, stop_after_epoch: int | None = None) -> Path:
     """Train, or go on training, and return the folder the encoder was saved to (`config.out`).
 
@@ -94,21 +89,23 @@ def train_clip(config: ClipTrainConfig, stop_after_epoch: int | None = None) -> 
         workers.wait()
     captioner = Captioner(products.catalogue, products.product)
     checkpoint = config.out / "checkpoint.safetensors"
+    tokens = config.out / "tokens.json"
     resumes = config.resume and checkpoint.is_file()
     tokenizer = (
-        CompactTokenizer.load(config.out / "tokens.json")
+        CompactTokenizer.load(tokens)
         if resumes
         else CompactTokenizer.from_corpus(captioner.texts(), CONTEXT_LENGTH)
     )
+    tokens.write_text(tokenizer.to_json(), encoding="utf-8")
     state = _start(config, _architecture(config, tokenizer, config.image_size))
     if resumes:
-        _restore(state, checkpoint, config)
+        restore_checkpoint(state, checkpoint, _settings(config))
     parameters = sum(p.numel() for p in state.model.parameters())
     workers.say(
         f"{parameters / 1e6:.1f} M parameters, {tokenizer.vocab_size} tokens, "
         f"{len(products.train_rows)} products to train on, {len(products.test_rows)} held out"
     )
-    history = state.history = state.history or []
+    history = state.history
     last = config.epochs if stop_after_epoch is None else min(config.epochs, stop_after_epoch)
     while state.epoch < last:
         loss = _epoch(config, state, products, captioner, tokenizer, workers)
@@ -118,7 +115,7 @@ def train_clip(config: ClipTrainConfig, stop_after_epoch: int | None = None) -> 
         encoder = _encoder(config, state, tokenizer)
         history.append({"epoch": state.epoch, "loss": loss, **_quick_look(encoder, products)})
         tqdm.write("  ".join(f"{name} {value:.4g}" for name, value in history[-1].items()))
-        _save(state, checkpoint, config)
+        save_checkpoint(state, checkpoint, _settings(config))
         encoder.save(config.out)
         _plot(history, config.out)
     return config.out
@@ -126,7 +123,7 @@ def train_clip(config: ClipTrainConfig, stop_after_epoch: int | None = None) -> 
 
 def _epoch(
     config: ClipTrainConfig,
-    state: _State,
+    state: TrainState,
     products: Products,
     captioner: Captioner,
     tokenizer: CompactTokenizer,
@@ -221,7 +218,7 @@ def learning_rate(config: ClipTrainConfig, step: int, steps_per_epoch: int) -> f
     return config.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
 
-def _start(config: ClipTrainConfig, architecture: dict[str, Any]) -> _State:
+def _start(config: ClipTrainConfig, architecture: dict[str, Any]) -> TrainState:
     torch.manual_seed(config.seed)
     model = build_model(architecture).to(config.device).to(memory_format=torch.channels_last)
     average = build_model(architecture).to(config.device).to(memory_format=torch.channels_last)
@@ -233,7 +230,7 @@ def _start(config: ClipTrainConfig, architecture: dict[str, Any]) -> _State:
         {"params": plain, "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-6)
-    return _State(model, average, optimizer)
+    return TrainState(model, average, optimizer)
 
 
 def _architecture(
@@ -249,7 +246,9 @@ def _architecture(
     )
 
 
-def _encoder(config: ClipTrainConfig, state: _State, tokenizer: CompactTokenizer) -> ClipEncoder:
+def _encoder(
+    config: ClipTrainConfig, state: TrainState, tokenizer: CompactTokenizer
+) -> ClipEncoder:
     """The averaged weights, to be used at the size they were last trained at.
 
     The tower is not free of its size: trained at 64 pixels, it named the article type of 77% of
@@ -264,7 +263,7 @@ def _encoder(config: ClipTrainConfig, state: _State, tokenizer: CompactTokenizer
 
 
 @torch.no_grad()
-def _average(state: _State, step: int, decay: float) -> None:
+def _average(state: TrainState, step: int, decay: float) -> None:
     """Exponential moving average of weights and running statistics, quicker at the start."""
     decay = min(decay, (1 + step) / (10 + step))
     for mean, value in zip(
@@ -316,42 +315,7 @@ def _has_bf16(device: torch.device) -> bool:
     return bool(probe())
 
 
-def _save(state: _State, path: Path, config: ClipTrainConfig) -> None:
-    """The checkpoint in one file, replaced in one step."""
-    tensors = {f"model.{k}": v for k, v in state.model.state_dict().items()}
-    tensors |= {f"average.{k}": v for k, v in state.average.state_dict().items()}
-    for index, slots in state.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{k}": v for k, v in slots.items()}
-    tensors = {
-        k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()
-    }
-    about = {"epoch": state.epoch, "history": state.history, "config": _comparable(config)}
-    part = path.with_suffix(".part")
-    save_file(tensors, part, {"hemline": json.dumps(about)})
-    part.replace(path)
-
-
-def _restore(state: _State, path: Path, config: ClipTrainConfig) -> None:
-    with safe_open(path, framework="pt") as file:
-        about = json.loads(file.metadata()["hemline"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if about["config"] != _comparable(config):
-        raise ValueError(f"{path} is of another configuration: {about['config']}")
-    for prefix, module in (("model.", state.model), ("average.", state.average)):
-        module.load_state_dict(
-            {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        )
-    slots: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, slot = name.split(".")
-            slots.setdefault(int(index), {})[slot] = tensor
-    whole = state.optimizer.state_dict()
-    state.optimizer.load_state_dict({**whole, "state": slots})
-    state.epoch, state.history = about["epoch"], about["history"]
-
-
-def _comparable(config: ClipTrainConfig) -> dict[str, Any]:
+def _settings(config: ClipTrainConfig) -> dict[str, Any]:
     """What must be equal to go on from a checkpoint; the schedule may change, to end elsewhere."""
     free = replace(
         config,
