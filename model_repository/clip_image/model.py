@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+
 from hemline.encoders import served
 from hemline.encoders.clip import ClipEncoder
 from hemline.images import decode_image

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+
 from hemline.encoders import served
 from hemline.encoders.clip import ClipEncoder
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Coroutine, Sequence
@@ -21,7 +22,6 @@ from hemline.errors import (
     DeadlineError,
     HemlineError,
     InvalidInputError,
-    OverloadedError,
     ReleaseError,
     UnavailableError,
 )
@@ -32,6 +32,13 @@ T = TypeVar("T")
 
 MAX_ROWS = 64  # max_batch_size of the models that take many rows a request
 MAX_IMAGES_IN_FLIGHT = 64
+CONTROL_HEADER = "triton-grpc-protocol-hemline-control"  # Triton wants the prefix
+_INPUT = {
+    "clip_image": "IMAGE",
+    "clip_text": "TEXT",
+    "item_tower": "CONTENT",
+    "user_tower": "CONTENT",
+}
 _DATATYPES = {np.dtype(np.float32): "FP32", np.dtype(np.uint8): "UINT8"}
 _BAD_IMAGE = re.compile(r"images\[\d+\]: (.*)", re.DOTALL)
 _NO_VECTORS: F32 = np.zeros((0, 0), np.float32)  # the answer to no rows at all
@@ -56,13 +63,15 @@ class TritonEncoders:
     """The four models at "host:port", any loaded version; the contract is `contracts.Encoders`.
 
     Nothing is retried here: the caller knows how much time is left. Calls raise DeadlineError after
-    `timeout_s`, UnavailableError when Triton does not answer, OverloadedError when its queue is
-    full, ReleaseError when it has not loaded that version, InvalidInputError for vectors of another
-    length than the release's. Create it in the event loop that uses it.
+    `timeout_s`, UnavailableError when Triton does not answer, ReleaseError when it has not loaded
+    that version, InvalidInputError for vectors of another length than the release's. Create it in
+    the event loop that uses it.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, control_key: str | None = None) -> None:
+        """control_key: what the server was started with, needed by `load` and `unload` only."""
         self._client = InferenceServerClient(address, channel_args=_CHANNEL)
+        self._control = {CONTROL_HEADER: control_key} if control_key else None
         self._images_in_flight = asyncio.Semaphore(MAX_IMAGES_IN_FLIGHT)
 
     async def user_vectors(self, profiles: F32, version: int, timeout_s: float) -> F32:
@@ -76,7 +85,7 @@ class TritonEncoders:
     async def text_vectors(self, texts: Sequence[str], version: int, timeout_s: float) -> F32:
         """Texts to float32 (b, clip_dim), unit norm."""
         rows = _padded_rows([text.encode(errors="replace") for text in texts])
-        return await self._chunked("clip_text", "TEXT", rows, version, timeout_s)
+        return await self._chunked("clip_text", rows, version, timeout_s)
 
     async def image_vectors(self, images: Sequence[bytes], version: int, timeout_s: float) -> F32:
         """JPEG, PNG or WebP bytes to float32 (b, clip_dim), unit norm.
@@ -100,27 +109,33 @@ class TritonEncoders:
         return await _all(calls)
 
     async def ready(self, version: int, timeout_s: float = 5.0) -> bool:
-        """Whether all four models serve this version; False as well when Triton does not answer."""
+        """Whether all four models answer for this version; False as well when Triton is away.
+
+        Each model is asked for real: Triton 2.51 calls a model ready whose process has died, and
+        never starts it again, so what is not ready any more has to be restarted.
+        """
         try:
-            return all(
-                [
-                    await self._client.is_model_ready(model, str(version), client_timeout=timeout_s)
-                    for model in MODELS
-                ]
-            )
-        except InferenceServerException:
+            for model in MODELS:
+                if not await self._client.is_model_ready(
+                    model, str(version), client_timeout=timeout_s
+                ):
+                    return False
+            await _all([self._probe(model, version, timeout_s) for model in MODELS])
+        except (InferenceServerException, HemlineError):
             return False
+        return True
 
     async def load(self, version: int, timeout_s: float = 300.0) -> None:
         """Load a version that `triton_repository.add_version` added, beside those being served.
 
         Models are loaded one after the other, which leaves most of the machine to the calls being
-        served meanwhile. Raises ReleaseError when a model cannot be loaded; nothing is taken back.
+        served meanwhile. Raises ReleaseError when a model cannot be loaded
+        or the control key is wrong; nothing is taken back.
         """
         if not await self.ready(version):
             await self._load_models(timeout_s)
         if not await self.ready(version):
-            raise ReleaseError(f"Triton has no version {version} to load")
+            raise ReleaseError(f"Triton does not serve version {version} after loading it")
 
     async def unload(self, version: int, timeout_s: float = 60.0) -> None:
         """Unload a version that `triton_repository.remove_version` took away.
@@ -151,27 +166,35 @@ class TritonEncoders:
         for model in MODELS:
             try:
                 left_s = deadline - time.monotonic()
-                await self._client.load_model(model, client_timeout=max(left_s, 0.001))
+                await self._client.load_model(
+                    model, headers=self._control, client_timeout=max(left_s, 0.001)
+                )
             except InferenceServerException as error:
                 typed = _typed(error)
                 if isinstance(typed, InvalidInputError):
                     typed = ReleaseError(typed.reason)
                 raise typed from error
 
+    async def _probe(self, model: str, version: int, timeout_s: float) -> None:
+        """Ask what costs nearly nothing; that the model refuses it is an answer as well."""
+        nothing = np.zeros((1, 1), np.float32 if _INPUT[model] == "CONTENT" else np.uint8)
+        with contextlib.suppress(InvalidInputError):
+            await self._infer(model, nothing, version, timeout_s)
+
     async def _tower(self, model: str, vectors: F32, version: int, timeout_s: float) -> F32:
         rows = np.ascontiguousarray(vectors, dtype=np.float32)
-        return await self._chunked(model, "CONTENT", rows, version, timeout_s)
+        return await self._chunked(model, rows, version, timeout_s)
 
     async def _chunked(
-        self, model: str, name: str, rows: npt.NDArray[Any], version: int, timeout_s: float
+        self, model: str, rows: npt.NDArray[Any], version: int, timeout_s: float
     ) -> F32:
         if not len(rows):
             return _NO_VECTORS
         if len(rows) <= MAX_ROWS:
-            return await self._infer(model, name, rows, version, timeout_s)
+            return await self._infer(model, rows, version, timeout_s)
         chunks = [rows[start : start + MAX_ROWS] for start in range(0, len(rows), MAX_ROWS)]
         return np.concatenate(
-            await _all([self._infer(model, name, rows, version, timeout_s) for rows in chunks])
+            await _all([self._infer(model, rows, version, timeout_s) for rows in chunks])
         )
 
     async def _image(
@@ -185,7 +208,7 @@ class TritonEncoders:
         try:
             async with self._images_in_flight:
                 left_s = deadline - time.monotonic()
-                vectors = await self._infer("clip_image", "IMAGE", rows, version, left_s)
+                vectors = await self._infer("clip_image", rows, version, left_s)
         except InvalidInputError as error:
             bad = _BAD_IMAGE.fullmatch(error.reason)
             if bad is None:
@@ -195,12 +218,12 @@ class TritonEncoders:
         return vector
 
     async def _infer(
-        self, model: str, name: str, rows: npt.NDArray[Any], version: int, timeout_s: float
+        self, model: str, rows: npt.NDArray[Any], version: int, timeout_s: float
     ) -> F32:
         """One request: (b, …) rows to float32 (b, dim)."""
         if timeout_s <= 0:
             raise DeadlineError(f"no time left to call {model}")
-        tensor = InferInput(name, list(rows.shape), _DATATYPES[rows.dtype])
+        tensor = InferInput(_INPUT[model], list(rows.shape), _DATATYPES[rows.dtype])
         tensor.set_data_from_numpy(rows)
         began = time.perf_counter()
         try:
@@ -208,7 +231,6 @@ class TritonEncoders:
                 model,
                 [tensor],
                 model_version=str(version),
-                timeout=int(timeout_s * 1e6),  # microseconds in Triton's queue
                 client_timeout=timeout_s,
             )
         except InferenceServerException as error:
@@ -225,10 +247,10 @@ def _typed(error: InferenceServerException) -> HemlineError:
     message = str(error.message() or status)
     if message.startswith("Request for unknown model"):
         return ReleaseError(f"Triton: {message}")
-    if status == "DEADLINE_EXCEEDED" or "Request timeout expired" in message:
+    if message.startswith("This protocol is restricted"):
+        return ReleaseError("Triton lets nobody control its models without the control key")
+    if status == "DEADLINE_EXCEEDED":
         return DeadlineError(f"Triton did not answer in time ({message})")
-    if "Exceeds maximum queue size" in message:
-        return OverloadedError(f"Triton's queue is full ({message})")
     if status == "INVALID_ARGUMENT":
         return InvalidInputError("encoder", message)
     return UnavailableError(f"Triton: {message}")

@@ -76,6 +76,9 @@ def add_version(templates: Path, target: Path, version: int, release: Path) -> N
         try:
             shutil.copy(templates / model / "model.py", staging / "model.py")
             (staging / POINTER).write_text(json.dumps({"folder": str(release)}) + "\n")
+            # Python would write a folder of this name, and Triton, seeing the version changed,
+            # would load it anew next time. PYTHONDONTWRITEBYTECODE is ignored there; a file helps.
+            (staging / "__pycache__").touch()
             staging.rename(folder)
         except OSError:
             shutil.rmtree(staging, ignore_errors=True)

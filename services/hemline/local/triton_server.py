@@ -8,6 +8,7 @@ are not installed.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -71,14 +72,14 @@ class TritonCommand:
     env: dict[str, str]
 
 
-def install_triton(home: Path) -> TritonInstall:
+def install_triton(home: Path, python: tuple[int, ...] = sys.version_info[:2]) -> TritonInstall:
     """The server below `home`/triton/, installed with pip (55 MB to download) if it is not there.
 
     Several processes may do this at once. Raises TritonInstallError on another Python than 3.11,
     when pip fails, or when a library is missing that pip cannot bring.
     """
-    if sys.version_info[:2] != PYTHON:
-        running = ".".join(map(str, sys.version_info[:2]))
+    if python[:2] != PYTHON:
+        running = ".".join(map(str, python[:2]))
         raise TritonInstallError(
             f"Triton's Python backend needs Python 3.11, and this is {running}: "
             "create the virtual environment with python3.11"
@@ -101,12 +102,11 @@ def check_libraries(install: TritonInstall) -> None:
     environment = {"LD_LIBRARY_PATH": install.library_path, "LD_TRACE_LOADED_OBJECTS": "1"}
     for program in (install.binary, install.stub):
         # With this variable the dynamic linker lists what it finds and does not run the program.
-        listed = subprocess.run([program], env=environment, capture_output=True, text=True)
-        missing = [
-            line.split("=>")[0].strip()
-            for line in listed.stdout.splitlines()
-            if line.strip().endswith("not found")
-        ]
+        try:
+            listed = subprocess.run([program], env=environment, capture_output=True, text=True)
+        except OSError as error:  # another processor's program, a noexec file system
+            raise TritonInstallError(f"{program.name} cannot run here: {error}") from error
+        missing = missing_libraries(listed.stdout)
         if any(name.startswith("libpython3.11") for name in missing):
             raise TritonInstallError(
                 "Triton's Python backend needs libpython3.11.so.1.0: "
@@ -115,6 +115,15 @@ def check_libraries(install: TritonInstall) -> None:
         if missing or listed.returncode:
             reason = ", ".join(missing) or listed.stderr.strip()
             raise TritonInstallError(f"{program.name} cannot run here; missing: {reason}")
+
+
+def missing_libraries(listing: str) -> list[str]:
+    """Names of the libraries that the dynamic linker, as `ldd` prints it, did not find."""
+    return [
+        line.split("=>")[0].strip()
+        for line in listing.splitlines()
+        if line.rstrip().endswith("not found")
+    ]
 
 
 def triton_command(
@@ -127,12 +136,17 @@ def triton_command(
     host: str = "127.0.0.1",
     device: str = "cpu",
     threads_per_model: int = 1,
+    control_key: str | None = None,
 ) -> TritonCommand:
     """The command that serves `repository` (see `triton_repository`), listening on `host` only.
 
     The server is ready when every model is loaded, and exits if one cannot be. Each loaded version
-    of each model is a Python process of its own with `threads_per_model` threads.
+    of each model is a Python process of its own with `threads_per_model` threads. With a
+    `control_key` only `TritonEncoders` that know it can load and unload; nobody may use the
+    shared-memory, trace and logging calls, where Triton's worst security bugs have been.
     """
+    nobody = f"hemline-nobody={secrets.token_hex(16)}"
+    control = f"hemline-control={control_key}"
     argv = [
         # The stub ignores PYTHONPATH and imports from its working directory first: there it finds
         # `hemline` also in a checkout that is not installed, and no stranger's torch.py.
@@ -154,10 +168,15 @@ def triton_command(
         f"--metrics-address={host}",
         f"--metrics-port={metrics_port}",
         "--log-format=ISO8601",
+        f"--grpc-restricted-protocol=shared-memory,trace,logging:{nobody}",
+        f"--http-restricted-api=shared-memory,trace,logging:{nobody}",
         # Four processes import torch at once: 5 s alone, a multiple of it on a busy machine.
         "--backend-config=python,stub-timeout-seconds=300",
         f"--backend-config=python,shm-region-prefix-name={_shared_memory_prefix(grpc_port)}",
     ]
+    if control_key is not None:
+        argv.append(f"--grpc-restricted-protocol=model-repository:{control}")
+        argv.append(f"--http-restricted-api=model-repository:{control}")
     if device == "cpu":
         argv += ["--pinned-memory-pool-byte-size=0", "--allow-gpu-metrics=false"]
     threads = str(threads_per_model)
@@ -165,8 +184,6 @@ def triton_command(
         "LD_LIBRARY_PATH": install.library_path,
         # The stub looks for its packages beside the first `python3` on PATH.
         "PATH": os.pathsep.join([str(Path(sys.prefix) / "bin"), os.environ.get("PATH", "")]),
-        # A __pycache__ written into a version's folder would make Triton load that version anew.
-        "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,

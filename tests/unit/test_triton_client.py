@@ -1,0 +1,80 @@
+"""The client's side of what can go wrong, without a server."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from tritonclient.utils import InferenceServerException
+
+from hemline.errors import (
+    BadImageError,
+    DeadlineError,
+    HemlineError,
+    InvalidInputError,
+    ReleaseError,
+    UnavailableError,
+)
+from hemline.triton import TritonEncoders, _typed
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        # as Triton 2.51 words them
+        ("NOT_FOUND", "Request for unknown model: 'm' version 9 is not found", ReleaseError),
+        ("UNAVAILABLE", "Request for unknown model: 'm' version 1 is not at ready state",
+         ReleaseError),
+        ("UNAVAILABLE", "This protocol is restricted, expecting header 'triton-grpc-protocol-x'",
+         ReleaseError),
+        ("DEADLINE_EXCEEDED", "Deadline Exceeded", DeadlineError),
+        ("UNAVAILABLE", "failed to connect to all addresses", UnavailableError),
+        ("INTERNAL", "Stub process 'm_0_0' is not healthy.", UnavailableError),
+        ("CANCELLED", "Locally cancelled by application!", UnavailableError),
+        ("INVALID_ARGUMENT", "content: 31 values a row; expected 32", InvalidInputError),
+    ],
+)  # fmt: skip
+def test_every_failure_of_triton_has_a_type(
+    status: str, message: str, kind: type[HemlineError]
+) -> None:
+    error = _typed(InferenceServerException(message, status=f"StatusCode.{status}"))
+    assert type(error) is kind
+    assert message in str(error) or "control key" in str(error)
+
+
+async def test_without_a_server_every_call_is_unavailable_at_once(free_address: str) -> None:
+    encoders = TritonEncoders(free_address)
+    row = np.zeros((1, 4), np.float32)
+    began = time.perf_counter()
+    with pytest.raises(UnavailableError):
+        await encoders.user_vectors(row, 1, 30.0)
+    with pytest.raises(UnavailableError):
+        await encoders.text_vectors(["a dress"] * 200, 1, 30.0)
+    with pytest.raises(UnavailableError):
+        await encoders.image_vectors([b"\xff\xd8", b"\xff\xd8"], 1, 30.0)
+    with pytest.raises(UnavailableError):
+        await encoders.load(1)
+    assert not await encoders.ready(1)
+    assert time.perf_counter() - began < 5
+    await encoders.close()
+
+
+async def test_an_empty_image_needs_no_server_to_be_refused(free_address: str) -> None:
+    encoders = TritonEncoders(free_address)
+    with pytest.raises(BadImageError, match=r"images\[0\]: the image is empty"):
+        await encoders.image_vectors([b""], 1, 1.0)
+    await encoders.close()
+
+
+async def test_time_that_has_run_out_is_not_spent_on_a_call(free_address: str) -> None:
+    encoders = TritonEncoders(free_address)
+    with pytest.raises(DeadlineError):
+        await encoders.user_vectors(np.zeros((1, 4), np.float32), 1, -0.1)
+    await encoders.close()
+
+
+@pytest.fixture
+def free_address() -> str:
+    """Nobody listens there: port 1 is reserved."""
+    return "127.0.0.1:1"
