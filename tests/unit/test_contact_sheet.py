@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
+
 from hemline.catalogue import Item, items_table
 from hemline.cli.contact_sheet import write_contact_sheet
 from hemline.errors import CatalogueError
 from hemline.v1.common_pb2 import ScoredItem
 from hemline.wire import item_to_proto
-from PIL import Image
 
 
 def photo(colour: str) -> bytes:
