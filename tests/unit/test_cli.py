@@ -559,7 +559,7 @@ def catalogue_of(groups: list[tuple[str, str, str, int]]) -> Catalogue:
     return Catalogue.from_table(items_table(items))
 
 
-def test_the_style_is_the_largest_kind_the_cold_list_does_not_show() -> None:
+def test_the_style_is_the_largest_kind_the_cold_list_shows_least() -> None:
     catalogue = catalogue_of(
         [
             ("Women", "Dresses", "Red", 30),
@@ -572,6 +572,8 @@ def test_the_style_is_the_largest_kind_the_cold_list_does_not_show() -> None:
     style = choose_style(catalogue, not_like=["Women-Dresses-Red-7"])
     assert (style.name, style.items) == ("blue shirts for men", 21)
     assert style.clicks == tuple(f"Men-Shirts-Blue-{number}" for number in range(5))
+    both = ["Men-Shirts-Blue-1", "Men-Shirts-Red-1", "Women-Dresses-Red-7"]
+    assert choose_style(catalogue, not_like=both).article_type == "Dresses"
 
 
 def test_a_colour_of_few_items_is_clicked_but_not_promised() -> None:

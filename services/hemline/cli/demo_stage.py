@@ -96,12 +96,12 @@ def _catalogue(home: Path, data: Path | None, out: Console) -> Path:
     if data is None:
         from hemline_training.demo_catalogue import write_demo_catalogue
 
-        report = write_demo_catalogue(folder)
+        drawn = write_demo_catalogue(folder)
+        out.print(f"drew {drawn.rows_out:,} garments into {folder}")
     else:
         from hemline.cli.catalog import import_catalogue
 
-        report = import_catalogue(data, folder)
-    out.print(report.to_text(), markup=False)
+        out.print(import_catalogue(data, folder).to_text(out.width), markup=False)
     return folder
 
 

@@ -36,16 +36,18 @@ class Style:
 
 
 def choose_style(catalogue: Catalogue, not_like: Sequence[str]) -> Style:
-    """The largest kind of garment that none of the items `not_like` is of, in its commonest colour.
+    """The kind of garment that fewest of the items `not_like` are of, and of such the largest, in
+    its commonest colour.
 
     Raises CatalogueError when no kind has enough items.
     """
     products = _products(catalogue)
-    shown = {_kind(catalogue.item(catalogue.row_of[item_id])) for item_id in not_like}
-    counts = Counter(kind for item in products if all(kind := _kind(item)) and kind not in shown)
-    [(kind, count)] = counts.most_common(1) or [(("", ""), 0)]
-    if count < ENOUGH_ITEMS:
-        raise CatalogueError(f"no other kind of garment in the catalogue has {ENOUGH_ITEMS} items")
+    shown = Counter(_kind(catalogue.item(catalogue.row_of[item_id])) for item_id in not_like)
+    counts = Counter(kind for item in products if all(kind := _kind(item)))
+    kinds = [kind for kind, count in counts.most_common() if count >= ENOUGH_ITEMS]
+    if not kinds:
+        raise CatalogueError(f"no kind of garment in the catalogue has {ENOUGH_ITEMS} items")
+    kind = min(kinds, key=lambda kind: shown[kind])
     of_kind = [item for item in products if _kind(item) == kind]
     [(colour, _)] = Counter(item.colour or "" for item in of_kind).most_common(1)
     of_colour = [item for item in of_kind if item.colour == colour]

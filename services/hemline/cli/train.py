@@ -40,7 +40,7 @@ def add_verbs(verbs: Verbs) -> None:
         "--epochs", type=int, default=12, help="of the towers (default: %(default)s)"
     )
     train.add_argument("--users", type=int, default=0, help="simulated shoppers (default: by size)")
-    train.add_argument("--threads", type=int, default=2, help="default: %(default)s")
+    train.add_argument("--threads", type=int, default=0, help="default: half of the cores")
     train.add_argument(
         "--quick", action="store_true", help="few users and epochs, for a first look"
     )

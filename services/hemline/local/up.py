@@ -7,6 +7,7 @@ a promoted release? -> nobody else up here -> orphans of a killed supervisor -> 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,8 @@ def _cluster(config: UpConfig) -> Cluster:
         http_port=ports.triton_http,
         metrics_port=ports.triton_metrics,
         device=config.device,
+        # Nothing loads or unloads models in a running cluster yet, so nobody knows this key.
+        control_key=secrets.token_hex(16),
     )
     say(f"starting release {release.id} of {config.home}; logs in {config.run / 'logs'}")
     return plan_cluster(release, config.releases, config.run, triton, ports, config.split)

@@ -1,0 +1,46 @@
+# make install   a virtual environment with everything in it, and Triton's runtime library
+# make demo      train, start the cluster, play, stop; DATA=PATH for a catalogue of your own
+# make test      unit tests, then those with real servers
+# make lint      style and types
+# make protos    generate services/hemline/v1 from protos/
+# make clean     remove what the others made, but not .hemline/ with its releases and state
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.PHONY: install demo test lint protos clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit("Python 3.11 is needed, $(PYTHON) is " + sys.version.split()[0] + "; try: make install PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@# Triton's Python backend loads this library; Debian's python3.11 does not bring it.
+	@if ! $(BIN)/python -c 'import ctypes; ctypes.CDLL("libpython3.11.so.1.0")' 2>/dev/null; then \
+	  if [[ $$(id -u) == 0 ]]; then apt-get update -qq && apt-get install -y -qq libpython3.11; \
+	  else echo 'Triton needs one Debian package more: sudo apt-get install libpython3.11' >&2; fi; fi
+	@touch $@
+
+demo: install
+	$(BIN)/hemline demo $(if $(DATA),--data '$(DATA)')
+
+test: install
+	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/integration
+
+lint: install
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+protos: install
+	$(BIN)/python -m grpc_tools.protoc --proto_path=protos --python_out=services \
+	  --pyi_out=services --grpc_python_out=services protos/hemline/v1/*.proto
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find services training tests model_repository loadtest -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,129 @@
+"""The whole cluster from the command line: trained, started, hurt, stopped; then the demo."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hemline.cli.client import Gateway
+from hemline.local.cluster_file import ClusterRecord, process_of, read_cluster, supervisor_pid
+from hemline.local.triton_server import TritonInstall
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+PATIENCE_S = 120.0
+
+
+class Home:
+    """A home, and the command line in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run = folder / "run"
+
+    def hemline(self, *argv: object, code: int = 0) -> str:
+        """What the command prints; fails the test unless it exits with `code`."""
+        done = subprocess.run(
+            [sys.executable, "-m", "hemline.cli", *map(str, argv), "--home", str(self.folder)],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == code, f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def json(self, *argv: object, code: int = 0) -> Any:
+        return json.loads(self.hemline(*argv, "--json", code=code))
+
+    @property
+    def cluster(self) -> ClusterRecord:
+        record = read_cluster(self.run)
+        assert record is not None
+        return record
+
+    def pid(self, name: str) -> int:
+        return next(process.pid for process in self.cluster.processes if process.name == name)
+
+
+@pytest.fixture(scope="module")
+def home(triton_install: TritonInstall, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with a release quickly trained on 700 drawn garments."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "triton").symlink_to(triton_install.folder.parent)
+    catalogue = folder / "catalogue-demo"
+    draw = [sys.executable, "-m", "hemline.cli", "catalog", "demo", "--items", "700"]
+    subprocess.run([*draw, "--out", str(catalogue)], check=True, capture_output=True)
+    home = Home(folder)
+    home.hemline("train", "--quick", "--catalog", catalogue)
+    return home
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_up_split_serves_survives_kills_and_leaves_nothing(home: Home) -> None:
+    up = home.json("up", "--detach", "--split", "--base-port", 0)
+    try:
+        status = home.json("status")
+        names = ["triton", "retrieval", "reranker", "updater", "gateway"]
+        assert [process["name"] for process in status["processes"]] == names
+        assert status["healthy"] and status["gateway"] == up["gateway"]
+        assert home.hemline("up", "--detach", code=1) == ""  # one is enough
+
+        cold = home.json("recommend", "ann")
+        assert not cold["info"]["personal"] and not cold["info"]["degraded"]
+        liked = home.json("similar", cold["items"][0]["item"]["item_id"], "-k", 3)["items"]
+        for scored in liked:
+            home.hemline("click", "ann", scored["item"]["item_id"], "--wait")
+        warm = home.json("recommend", "ann")
+        assert warm["info"]["personal"] and not warm["info"]["degraded"]
+        assert home.json("user", "ann")["vector_release"] == up["release"]
+        assert home.json("search", "red dress", "-k", 3)["items"]
+
+        # A killed process comes back by itself, and meanwhile the gateway does without it.
+        before = home.pid("retrieval")
+        os.kill(before, signal.SIGKILL)
+        with Gateway(up["gateway"]) as gateway:
+            meanwhile = gateway.recommend("ann", 10)
+            assert len(meanwhile.items) == 10
+            assert [skipped.stage for skipped in meanwhile.info.degraded] in ([], ["retrieval"])
+            wait_until(lambda: home.pid("retrieval") != before)
+            wait_until(lambda: not gateway.recommend("ann", 10).info.degraded)
+        assert [p["restarts"] for p in home.json("status")["processes"]] == [0, 1, 0, 0, 0]
+
+        # Nothing outlives a killed supervisor.
+        processes = home.cluster.processes
+        os.kill(home.cluster.supervisor_pid, signal.SIGKILL)
+        wait_until(lambda: not any(process_of(process) for process in processes))
+        wait_until(lambda: supervisor_pid(home.run) is None)
+        home.hemline("status", code=1)
+    finally:
+        home.hemline("down")
+
+
+def test_the_demo_plays_to_its_end_and_leaves_nothing(home: Home) -> None:
+    facts = home.json("demo", "--quick")
+    assert facts["release"] == home.json("release", "list")[0]["release"]
+    assert len(facts["clicks"]["visible_ms"]) == 5
+    assert max(facts["clicks"]["visible_ms"]) < 1000
+    shares = facts["clicks"]["shares"]
+    assert shares["article_type"]["after"] > shares["article_type"]["before"]
+    assert facts["import"]["personal_after"] and not facts["import"]["personal_before"]
+    assert len(facts["search"]["text"]) == len(facts["search"]["image"]) == 5
+    assert facts["crash"]["restarts"] == 1 and facts["crash"]["answers_meanwhile"] > 0
+    assert {"round trip", "retrieval", "reranker"} <= facts["latency_ms"].keys()
+
+    assert supervisor_pid(home.run) is None and home.cluster.state == "stopped"
+    assert not any(process_of(process) for process in home.cluster.processes)
