@@ -13,6 +13,7 @@ import torch
 from hemline.encoders import served
 from hemline.encoders.clip import ClipEncoder
 from hemline.images import decode_image
+from hemline.vectors import F32
 
 
 class TritonPythonModel:
@@ -36,5 +37,8 @@ class TritonPythonModel:
             ]
         )
 
-    def encode(self, requests: list[torch.Tensor]) -> torch.Tensor:
-        return torch.from_numpy(self.encoder.encode_pixels(torch.cat(requests)))
+    def encode(self, requests: list[torch.Tensor]) -> F32:
+        return self.encoder.encode_pixels(torch.cat(requests))
+
+    def finalize(self) -> None:
+        served.leave()

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
 from hemline.encoders import served
 from hemline.encoders.clip import ClipEncoder
+from hemline.vectors import F32
 
 
 class TritonPythonModel:
@@ -24,6 +23,9 @@ class TritonPythonModel:
         rows = served.byte_rows(request, "TEXT")
         return [row.rstrip(b"\0").decode(errors="replace") for row in rows]
 
-    def encode(self, requests: list[list[str]]) -> torch.Tensor:
+    def encode(self, requests: list[list[str]]) -> F32:
         texts = [text for request in requests for text in request]
-        return torch.from_numpy(self.encoder.encode_texts(texts))
+        return self.encoder.encode_texts(texts)
+
+    def finalize(self) -> None:
+        served.leave()

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
+import numpy as np
 
 from hemline.encoders import served
-from hemline.encoders.towers import load_tower
+from hemline.encoders.numpy_tower import NumpyTower
+from hemline.vectors import F32
 
 
 class TritonPythonModel:
     def initialize(self, args: Mapping[str, str]) -> None:
-        self.device = served.device_of(args)
         path = served.release_folder(args) / "towers.safetensors"
-        self.tower = load_tower(path, "item", self.device)
-        self.encode([torch.zeros(1, self.tower.input_dim)])  # or the first call is the slow one
+        self.tower = NumpyTower.load(path, "item")
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         dim = self.tower.input_dim
         return served.answer(requests, lambda request: served.content_of(request, dim), self.encode)
 
-    def encode(self, contents: list[torch.Tensor]) -> torch.Tensor:
-        with torch.inference_mode():
-            vectors: torch.Tensor = self.tower(torch.cat(contents).to(self.device))
-            return vectors
+    def encode(self, contents: list[F32]) -> F32:
+        return self.tower(np.concatenate(contents))
+
+    def finalize(self) -> None:
+        served.leave()

@@ -22,6 +22,7 @@ from pathlib import Path
 from hemline.errors import NotFoundError, ReleaseError
 
 MODELS = ("clip_image", "clip_text", "item_tower", "user_tower")
+GPU_MODELS = ("clip_image", "clip_text")
 POINTER = "release.json"
 
 
@@ -39,9 +40,9 @@ def prepare_model_repository(
 ) -> None:
     """Write the repository that Triton starts with: exactly these (version, folder) releases.
 
-    device: "cpu", or "gpu" for one instance of each model on every GPU. Replaces `target`; never
-    do this below a running server. Raises ReleaseError for a folder that is no release of that
-    version.
+    device: "cpu", or "gpu" for one instance of each CLIP model on every GPU. Replaces `target`;
+    never do this below a running server. Raises ReleaseError for a folder that is no release of
+    that version.
     """
     if device not in ("cpu", "gpu"):
         raise ValueError(f"device must be 'cpu' or 'gpu', not {device!r}")
@@ -50,7 +51,7 @@ def prepare_model_repository(
         folder = target / model
         folder.mkdir(parents=True)
         config = (templates / model / "config.pbtxt").read_text(encoding="utf-8")
-        if device == "gpu":
+        if device == "gpu" and model in GPU_MODELS:
             config = config.replace("KIND_CPU", "KIND_GPU")
         (folder / "config.pbtxt").write_text(config, encoding="utf-8")
     for version, release in releases:
