@@ -14,9 +14,10 @@ import time
 from collections.abc import Awaitable, Callable
 
 import numpy as np
+from PIL import Image
+
 from hemline.triton import TritonEncoders
 from hemline.vectors import normalise
-from PIL import Image
 
 TIMEOUT_S = 10.0
 Call = Callable[[], Awaitable[object]]
