@@ -23,8 +23,8 @@ from hemline_training.interactions import Histories
 @dataclass(frozen=True)
 class IalsConfig:
     factors: int = 64
-    regularisation: float = 5.0
-    alpha: float = 2.0  # confidence = 1 + alpha x summed profile weight
+    regularisation: float = 100.0
+    alpha: float = 20.0  # confidence = 1 + alpha x summed profile weight
     iterations: int = 12
     threads: int = 1
     seed: int = 0

@@ -21,7 +21,7 @@ from hemline_training.interactions import I32, Histories
 @dataclass(frozen=True)
 class NeighboursConfig:
     k: int = 50
-    shrinkage: float = 3.0
+    shrinkage: float = 20.0
 
 
 def fit_neighbours(histories: Histories, config: NeighboursConfig) -> tuple[I32, F32]:

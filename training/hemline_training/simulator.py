@@ -59,12 +59,12 @@ class SimulatorConfig:
     items_per_cell: int = 40
     # What shoppers want.
     proposals: int = 12
-    w_taste: float = 2.5
+    w_taste: float = 3.5
     w_look: float = 2.5
     w_brand: float = 1.0
     w_colour: float = 0.5
     w_price: float = 0.5
-    w_popularity: float = 0.5
+    w_popularity: float = 0.3
     w_gender: float = 3.0
     w_quality: float = 0.5
     drift: float = 0.5
