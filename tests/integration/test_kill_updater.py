@@ -57,6 +57,7 @@ class Run:
     state: Path
     triton: str
     gateway_port: int
+    updater_port: int = 0
 
     def start(self, service: str, *more: str) -> subprocess.Popen[bytes]:
         shared = ("--releases", str(self.release.folder.parent), "--state", str(self.state))
@@ -66,7 +67,15 @@ class Run:
             return subprocess.Popen(command, stdout=output, stderr=output)
 
     def start_updater(self) -> subprocess.Popen[bytes]:
-        return self.start("updater", "--address", f"127.0.0.1:{free_port()}")
+        self.updater_port = free_port()
+        return self.start("updater", "--address", f"127.0.0.1:{self.updater_port}")
+
+    async def stop_updater(self, updater: subprocess.Popen[bytes]) -> None:
+        """Ask it to stop, once it is up: before that, SIGTERM ends any process at once."""
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{self.updater_port}") as channel:
+            await asyncio.wait_for(channel.channel_ready(), 60)
+        updater.terminate()
+        assert updater.wait(20) == 0, (self.state / "updater.log").read_text()
 
     async def post(self, clicks: list[Event]) -> int:
         """Stream the clicks with small pauses; returns how many were acknowledged."""
@@ -142,8 +151,7 @@ async def test_a_killed_updater_leaves_the_state_of_an_undisturbed_run(
         updater = calm.start_updater()
         assert await calm.post(clicks) == 1000
         await calm.applied(clicks)
-        updater.terminate()
-        assert updater.wait(20) == 0, (calm.state / "updater.log").read_text()
+        await calm.stop_updater(updater)
         undisturbed = await calm.states()
         assert await calm.lag() == 0
 
@@ -163,8 +171,7 @@ async def test_a_killed_updater_leaves_the_state_of_an_undisturbed_run(
             updater = stormy.start_updater()
             assert await posting == 250
         await stormy.applied(clicks)
-        updater.terminate()
-        assert updater.wait(20) == 0, (stormy.state / "updater.log").read_text()
+        await stormy.stop_updater(updater)
         disturbed = await stormy.states()
         assert await stormy.lag() == 0
 

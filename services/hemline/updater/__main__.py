@@ -34,11 +34,11 @@ async def main(config: Config) -> None:
     server = Server(config.address)
     serve_metrics(config.metrics_host, config.metrics_port)
     RELEASE.set(release.version)
+    asked = asyncio.create_task(wait_for_signal())
     await server.start()
 
     stopping = asyncio.Event()
     updating = asyncio.create_task(Updater(log, users, encoders, release).run(stopping))
-    asked = asyncio.create_task(wait_for_signal())
     await asyncio.wait((updating, asked), return_when=asyncio.FIRST_COMPLETED)
     stopping.set()
     await updating
