@@ -58,6 +58,17 @@ marker.touch()
 """
     + HEALTHY
 )
+# Dies of the known mishap at its first start, healthy ever after.
+STARVED = (
+    """
+import pathlib, sys
+marker = pathlib.Path(sys.argv[2])
+if not marker.exists():
+    marker.touch()
+    sys.exit("terminate called after throwing 'lock_exception'")
+"""
+    + HEALTHY
+)
 STUBBORN = """
 import asyncio, signal, sys
 from hemline.rpc import Server
@@ -211,6 +222,24 @@ async def test_waits_grow_and_a_process_that_keeps_dying_ends_it_all(
     assert [found[1] for found in waits if found] == ["0.1", "0.2", "0.3", "0.3"]
     assert cluster.heard("the disk is full")
     assert not process_of(cluster.processes["first"])
+
+
+async def test_a_known_mishap_at_the_first_start_is_tried_again(
+    start: Start, tmp_path: Path
+) -> None:
+    starved = replace(spec_of("only", STARVED, str(tmp_path / "marker")), mishap="lock_exception")
+    cluster = await start(starved)
+    assert cluster.state() == "running"
+    assert cluster.processes["only"].restarts == 1
+    assert cluster.heard(r"exited with 1 before it was ready, of a known mishap")
+
+
+async def test_a_mishap_that_keeps_happening_ends_it_all(start: Start) -> None:
+    always = replace(spec_of("only", "exit('lock_exception')"), mishap="lock_exception")
+    cluster = await start(always)
+    with pytest.raises(UnavailableError, match="before it was ready"):
+        await asyncio.wait_for(asyncio.shield(cluster.task), PATIENCE_S)
+    assert sum("known mishap" in line for line in cluster.said) == FAST.most_deaths - 1
 
 
 async def test_deaths_long_ago_are_forgiven(start: Start) -> None:

@@ -35,6 +35,7 @@ class ChildSpec:
     env: on top of the supervisor's own environment. grace_s: from SIGTERM to SIGKILL.
     clean_up: removes what a killed process leaves behind; called before every start and after
         every end.
+    mishap: text in the log that makes even a death before it was ever ready worth another try.
     """
 
     name: str
@@ -45,6 +46,7 @@ class ChildSpec:
     ready_timeout_s: float = 60.0
     grace_s: float = 10.0
     clean_up: Callable[[], object] = lambda: None
+    mishap: str = ""
 
 
 class Child:
@@ -138,6 +140,16 @@ class Child:
         with self.log.open("rb") as log:
             log.seek(max(0, self.log.stat().st_size - _LAST_LINES_BYTES))
             return log.read().decode(errors="replace").splitlines()[-count:]
+
+    @property
+    def met_its_mishap(self) -> bool:
+        """Whether it died of what its spec calls a mishap."""
+        mishap = self.spec.mishap
+        return (
+            bool(mishap)
+            and not self.running
+            and any(mishap in line for line in self.last_lines(200))
+        )
 
     def _signal_group(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):

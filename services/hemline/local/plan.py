@@ -70,4 +70,5 @@ def _triton(
         ready_timeout_s=360.0,  # it imports torch four times, which a busy machine makes slow
         grace_s=15.0,
         clean_up=lambda: remove_shared_memory(ports.triton_grpc),
+        mishap="boost::interprocess::lock_exception",  # starved of the processor while loading
     )

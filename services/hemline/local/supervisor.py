@@ -5,7 +5,8 @@
                     when it keeps dying, say why and give up
     when asked to stop (Ctrl-C, SIGTERM) or giving up: stop all, the last started first
 
-A process that dies before it was ever healthy is not tried again: that is a mistake, not a mishap.
+A process that dies before it was ever healthy is not tried again: that is a mistake, not a mishap,
+unless its log says that it was the one mishap its spec knows of.
 """
 
 from __future__ import annotations
@@ -93,14 +94,22 @@ class Supervisor:
 
     async def _start_all(self) -> None:
         for child in self._children:
+            seconds = await self._start(child)
+            self._say(f"{child.spec.name} is ready at {child.spec.address} after {seconds:.1f} s")
+
+    async def _start(self, child: Child) -> float:
+        """Start a process for the first time; seconds until it was ready."""
+        while True:
             await child.spawn()
             self._record()
             try:
-                seconds = await child.until_ready()
-            except UnavailableError:
-                self._say_last_lines(child)
-                raise
-            self._say(f"{child.spec.name} is ready at {child.spec.address} after {seconds:.1f} s")
+                return await child.until_ready()
+            except UnavailableError as error:
+                if not child.met_its_mishap or child.restarts + 1 >= self._policy.most_deaths:
+                    self._say_last_lines(child)
+                    raise
+                self._say(f"{error}, of a known mishap ({child.spec.mishap}); trying again")
+                child.restarts += 1
 
     async def _keep_all(self) -> None:
         try:

@@ -3,6 +3,12 @@
 The wheel `nvidia-pytriton` carries NVIDIA's server (2.51), its Python backend and all libraries but
 one: libpython3.11. Only those are used, none of the wheel's Python code, so that its dependencies
 are not installed.
+
+Two weaknesses of this version to plan for. A model's process that gets no processor for a whole
+second, while it loads or during a call, is taken for dead, and the server then dies of a
+`boost::interprocess::lock_exception`: whoever starts it has to start it again, also before it was
+ready for the first time. A model's process that does die is never replaced, though the server goes
+on calling itself ready: ask `TritonEncoders.ready`, which asks every model, and restart the server.
 """
 
 from __future__ import annotations
