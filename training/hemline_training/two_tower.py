@@ -32,7 +32,7 @@ class TwoTowerConfig:
     patience: int = 3  # epochs without a better validation score before stopping
     batch_size: int = 1024
     uniform_negatives: int = 1024
-    temperature: float = 0.07
+    temperature: float = 0.1
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     history_limit: int = 50  # events
