@@ -16,10 +16,13 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from PIL import Image
 
-from hemline.catalogue import Item, items_table
+from hemline.catalogue import Item, items_table, read_images
 from hemline.encoders.clip import ClipEncoder
+from hemline_training.clip.captions import Captioner
+from hemline_training.clip.data import load_products
 from hemline_training.clip.evaluate import evaluate_clip, main
 from hemline_training.clip.loss import contrastive_loss
+from hemline_training.clip.text_stage import tune_texts
 from hemline_training.clip.train import ClipTrainConfig, learning_rate, train_clip
 from hemline_training.clip.workers import Workers
 
@@ -76,6 +79,21 @@ def test_training_learns_colours_and_shapes(trained: Path) -> None:
     scores = encoder.encode_texts(queries) @ encoder.encode_images(photos).T
     assert np.mean(scores.argmax(axis=1) == np.arange(12)) >= 0.6  # by chance: 0.08
     assert (trained / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_last_stage_changes_texts_only_and_for_the_better(shop: Path, tmp_path: Path) -> None:
+    config = replace(small(shop, tmp_path), epochs=4, text_epochs=0)
+    encoder = ClipEncoder.load(train_clip(config))
+    products = load_products([shop], 32, tmp_path / "cache")
+    captioner = Captioner(products.catalogue, products.product)
+    photos = read_images(shop)
+    images = encoder.encode_images([photo for photo in photos if photo])
+    before = encoder.encode_texts(["red caps"])
+    losses = tune_texts(encoder, products, captioner, images, epochs=3, batch=32, lr=1e-3)
+    assert losses[2] < losses[0]
+    assert np.abs(encoder.encode_texts(["red caps"]) - before).max() > 0.01
+    again = encoder.encode_images([photo for photo in photos if photo])
+    np.testing.assert_allclose(again, images, atol=1e-6)
 
 
 def test_a_resumed_run_gives_the_weights_of_one_that_was_not_stopped(

@@ -40,6 +40,7 @@ from hemline_training.clip.evaluate import class_vectors
 from hemline_training.clip.loss import contrastive_loss, prompt_loss
 from hemline_training.clip.metrics import accuracy, hit_rate, ranks
 from hemline_training.clip.model import CONTEXT_LENGTH, clip_config, preprocess_config
+from hemline_training.clip.text_stage import tune_texts
 from hemline_training.clip.workers import Workers
 
 
@@ -64,6 +65,7 @@ class ClipTrainConfig:
     warmup_epochs: float = 1.0
     prompt_weight: float = 0.25  # of choosing each photo's article type and shade among all names
     ema: float = 0.998  # per step; the averaged weights are the ones evaluated and saved
+    text_epochs: int = 1  # of the last stage, for the text tower alone (text_stage.py)
     seed: int = 0
     device: str = "cpu"
     threads: int = 0  # 0: torch's own choice
@@ -118,6 +120,14 @@ def train_clip(config: ClipTrainConfig, stop_after_epoch: int | None = None) -> 
         save_checkpoint(state, checkpoint, _settings(config))
         encoder.save(config.out)
         _plot(history, config.out)
+    if workers.leads and state.epoch == config.epochs and config.text_epochs:
+        encoder = _encoder(config, state, tokenizer)
+        images = np.zeros((len(products.pixels), config.dim), np.float32)
+        images[products.rows] = _encode_rows(encoder, products, products.rows)
+        tune_texts(
+            encoder, products, captioner, images, config.text_epochs, config.batch, seed=config.seed
+        )
+        encoder.save(config.out)
     return config.out
 
 
@@ -324,6 +334,7 @@ def _settings(config: ClipTrainConfig) -> dict[str, Any]:
         out=Path(),
         epochs=0,
         small_share=0,
+        text_epochs=0,
         threads=0,
         resume=False,
     )
