@@ -21,6 +21,10 @@ from typing import NamedTuple, Protocol
 
 from hemline.errors import InvalidInputError
 
+EVENTS_TOPIC = "events"  # hemline.v1.EventRecord, key = user_id
+EXPOSURES_TOPIC = "exposures"  # hemline.v1.Exposure, key = user_id
+DEAD_LETTERS_TOPIC = "events.dead"  # hemline.v1.DeadLetter, key = that of the record
+
 MAX_RECORD_BYTES = 16 << 20  # key and value together; an item with its image must fit
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")

@@ -18,10 +18,11 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
+from hemline.event_log import EVENTS_TOPIC
 from hemline.releases import Release
 from hemline.sqlite_event_log import SqliteEventLog
 from hemline.sqlite_user_state import SqliteUserStates
-from hemline.updater.update import EVENTS_TOPIC, GROUP
+from hemline.updater.update import GROUP
 from hemline.user_state import UserState
 from hemline.v1.common_pb2 import EVENT_KIND_CLICK
 from hemline.v1.event_pb2 import Event, RecordEventsRequest

@@ -11,10 +11,10 @@ import grpc
 import pytest
 
 from conftest import Shop
-from hemline.event_log import Position
+from hemline.event_log import DEAD_LETTERS_TOPIC, EVENTS_TOPIC, Position
 from hemline.shopper import read_shopper
 from hemline.updater.apply import apply_record
-from hemline.updater.update import DEAD_LETTERS_TOPIC, EVENTS_TOPIC, Updater
+from hemline.updater.update import Updater
 from hemline.user_state import UserState
 from hemline.v1 import common_pb2 as common
 from hemline.v1.event_pb2 import (

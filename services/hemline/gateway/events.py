@@ -8,13 +8,11 @@ import uuid
 from hemline import metrics
 from hemline.catalogue import Catalogue
 from hemline.errors import InvalidInputError
-from hemline.event_log import EventLog, Position
+from hemline.event_log import EVENTS_TOPIC, EventLog, Position
 from hemline.gateway.checks import check_text
 from hemline.v1 import event_pb2
 from hemline.wire import EVENT_KIND_NAMES
 
-EVENTS_TOPIC = "events"
-EXPOSURES_TOPIC = "exposures"
 MAX_AHEAD_MS = 5 * 60 * 1000  # clocks of other machines may run a little fast
 MAX_AGE_MS = 400 * 24 * 3600 * 1000
 

@@ -18,8 +18,7 @@ from hemline import metrics
 from hemline.catalogue import Item, item_text
 from hemline.contracts import Encoders
 from hemline.errors import BadImageError, InvalidInputError
-from hemline.event_log import EventLog, Position
-from hemline.gateway.events import EVENTS_TOPIC
+from hemline.event_log import EVENTS_TOPIC, EventLog, Position
 from hemline.releases import Release
 from hemline.v1 import event_pb2
 from hemline.vectors import F32, content_vectors, pack_f32

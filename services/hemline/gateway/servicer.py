@@ -13,7 +13,7 @@ from typing import Any
 from hemline import metrics
 from hemline.catalogue import Catalogue
 from hemline.errors import HemlineError, InvalidInputError, NotFoundError
-from hemline.event_log import EventLog
+from hemline.event_log import EXPOSURES_TOPIC, EventLog
 from hemline.gateway.answer import Answer, RecommendQuery, ScoredRow
 from hemline.gateway.checks import (
     MAX_ID,
@@ -22,7 +22,6 @@ from hemline.gateway.checks import (
     check_text,
     request_id_or_new,
 )
-from hemline.gateway.events import EXPOSURES_TOPIC
 from hemline.gateway.recommend import Stages, recommend
 from hemline.gateway.search import SearchQuery, SimilarQuery, search, similar
 from hemline.images import check_image_header

@@ -19,7 +19,14 @@ import numpy as np
 from hemline import metrics
 from hemline.contracts import Encoders
 from hemline.errors import HemlineError, InvalidInputError
-from hemline.event_log import Consumer, EventLog, Position, Record
+from hemline.event_log import (
+    DEAD_LETTERS_TOPIC,
+    EVENTS_TOPIC,
+    Consumer,
+    EventLog,
+    Position,
+    Record,
+)
 from hemline.releases import Release
 from hemline.shopper import read_shopper
 from hemline.updater.apply import apply_record, decode_record
@@ -28,8 +35,6 @@ from hemline.v1 import event_pb2
 
 logger = logging.getLogger(__name__)
 
-EVENTS_TOPIC = "events"
-DEAD_LETTERS_TOPIC = "events.dead"
 GROUP = "updater"
 MAX_BATCH = 500
 VECTOR_TIMEOUT_S = 2.0
