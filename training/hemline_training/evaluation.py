@@ -18,7 +18,7 @@ MODEL_NAMES = {
     "random": "random",
     "popularity": "most popular",
     "trending": "trending",
-    "content": "content (CLIP mean)",
+    "content": "CLIP mean",
     "neighbours": "item-CF",
     "cf": "iALS",
     "tower": "two-tower",
@@ -74,18 +74,21 @@ def evaluate(
 def print_table(result: dict[str, Any], title: str, simulated: bool, console: Console) -> None:
     """NDCG@k by segment, then the other metrics overall; ± is half the bootstrap interval."""
     k = result["k"]
-    table = Table(title=title, caption=SIMULATED_NOTE if simulated else None)
-    table.add_column("model")
+    note = (
+        f"NDCG@{k} by distinct items known, then other metrics of all; ± half of the 95% interval"
+    )
+    table = Table(title=title, caption=f"{note}\n{SIMULATED_NOTE}" if simulated else note)
+    table.add_column("model", no_wrap=True)
     groups = [group for group, count in result["cases"].items() if count]
     for group in groups:
-        label = "all" if group == "all" else f"{group} items"
-        table.add_column(f"ndcg@{k}\n{label}\nn={result['cases'][group]}", justify="right")
-    for metric in ("recall", "hit_rate", "mrr", "coverage"):
-        table.add_column(f"{metric}@{k}\nall", justify="right")
+        table.add_column(f"{group}\nn={result['cases'][group]}", justify="right", no_wrap=True)
+    others = ("recall", "hit_rate", "mrr")
+    for metric in (*others, "coverage"):
+        table.add_column(f"{metric.replace('_', ' ')}\n@{k}", justify="right", no_wrap=True)
     for name, label in MODEL_NAMES.items():
         scores = result["models"][name]
         cells = [_with_interval(scores[group][f"ndcg@{k}"]) for group in groups]
-        cells += [f"{scores['all'][f'{m}@{k}']['mean']:.4f}" for m in ("recall", "hit_rate", "mrr")]
+        cells += [f"{scores['all'][f'{metric}@{k}']['mean']:.3f}" for metric in others]
         table.add_row(label, *cells, f"{scores['all'][f'coverage@{k}']:.3f}")
     console.print(table)
 
@@ -96,7 +99,8 @@ def _summary(values: metrics.F64) -> dict[str, float]:
 
 
 def _with_interval(summary: dict[str, float]) -> str:
-    return f"{summary['mean']:.4f} ±{(summary['high'] - summary['low']) / 2:.4f}"
+    half = (summary["high"] - summary["low"]) / 2
+    return f"{summary['mean']:.3f} ±{half:.3f}".replace("±0.", "±.")
 
 
 def _random(cases: Cases, k: int, seed: int) -> I64:
