@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grpc.aio
 import pytest
@@ -33,46 +31,15 @@ from hemline.v1 import (
     catalog_pb2_grpc,
     event_pb2_grpc,
     recommender_pb2_grpc,
-    user_pb2,
     user_pb2_grpc,
 )
+from shop import Shop
 from small_world import FakeEncoders, build_small_release
 
 
 @pytest.fixture(scope="session")
 def small_release(tmp_path_factory: pytest.TempPathFactory) -> Release:
     return build_small_release(tmp_path_factory.mktemp("releases"))
-
-
-@dataclass
-class Shop:
-    """A gateway with its updater, and stubs to talk to it."""
-
-    release: Release
-    encoders: FakeEncoders
-    log: SqliteEventLog
-    users: SqliteUserStates
-    address: str  # HOST:PORT
-    channel: grpc.aio.Channel
-    recommender: Any
-    events: Any
-    user: Any
-    catalog: Any
-    admin: Any
-
-    async def state_version(self, user_id: str) -> int:
-        return int(
-            (await self.user.GetUser(user_pb2.GetUserRequest(user_id=user_id))).state_version
-        )
-
-    async def applied(self, user_id: str, events: int) -> None:
-        """Wait until the updater has applied so many events of a user in all."""
-        async with asyncio.timeout(10):
-            while True:
-                state = await self.users.get(user_id)
-                if state is not None and len(state.recent_event_ids) >= events:
-                    return
-                await asyncio.sleep(0.002)
 
 
 @pytest_asyncio.fixture

@@ -20,7 +20,6 @@ import psutil
 import pytest
 from PIL import Image
 
-from conftest import Shop
 from hemline.catalogue import Catalogue, items_table
 from hemline.cli.__main__ import main, parser
 from hemline.cli.demo_style import choose_style, share
@@ -28,6 +27,7 @@ from hemline.errors import CatalogueError
 from hemline.local.cluster_file import ClusterRecord, ProcessRecord, supervisor_lock, write_cluster
 from hemline.releases import Release, current_id, release_ids
 from hemline.v1 import common_pb2, recommender_pb2
+from shop import Shop
 from small_world import build_small_release, item_id, small_items, style_photo
 
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 import grpc
 import pytest
 
-from conftest import Shop
 from hemline.event_log import DEAD_LETTERS_TOPIC, EVENTS_TOPIC, Position
 from hemline.shopper import read_shopper
 from hemline.updater.apply import apply_record
@@ -26,6 +25,7 @@ from hemline.v1.event_pb2 import (
     RecordEventsRequest,
 )
 from hemline.v1.user_pb2 import GetUserRequest
+from shop import Shop
 from small_world import STYLES, item_id
 
 NOW_MS = int(time.time() * 1000)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from conftest import Shop
 from hemline.v1 import common_pb2 as common
 from hemline.v1.event_pb2 import Event, RecordEventRequest
 from hemline.v1.recommender_pb2 import RecommendRequest
+from shop import Shop
 from small_world import STYLES, item_id
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from conftest import Shop
 from hemline.v1 import admin_pb2, catalog_pb2, recommender_pb2, user_pb2
 from hemline.v1.recommender_pb2 import RecommendRequest, SearchRequest, SimilarItemsRequest
 from hemline.v1.user_pb2 import ForeignItem, GetUserRequest, ImportHistoryRequest
+from shop import Shop
 from small_world import item_id, style_photo
 
 
