@@ -1,5 +1,6 @@
 # make install   a virtual environment with everything in it, and Triton's runtime library
-# make demo      train, start the cluster, play, stop; DATA=PATH for a catalogue of your own
+# make demo      train, start the cluster, play, stop; DATA=PATH for a catalogue of your own,
+#                WITH='--kafka --redis --prometheus' for real servers around it
 # make test      unit tests, then those with real servers
 # make lint      style and types
 # make protos    generate services/hemline/v1 from protos/
@@ -26,7 +27,7 @@ install: .venv/.installed
 	@touch $@
 
 demo: install
-	$(BIN)/hemline demo $(if $(DATA),--data '$(DATA)')
+	$(BIN)/hemline demo $(if $(DATA),--data '$(DATA)') $(WITH)
 
 test: install
 	$(BIN)/pytest tests/unit

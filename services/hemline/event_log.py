@@ -15,7 +15,7 @@ promises below are held by tests/contracts/event_log_contract.py, which every im
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -83,6 +83,16 @@ class Consumer(Protocol):
         """How many records of the topic the group has not committed yet.
 
         Raises UnavailableError when the log cannot be read.
+        """
+        ...
+
+    async def seek(self, offsets: Mapping[int, int]) -> None:
+        """Goes on at these offsets: partition -> offset of the next record to read.
+
+        For a reader that keeps its own positions. An offset older than the oldest record kept
+        means that one. Partitions that are not named go on as they were; partitions that another
+        consumer of the group has are left to it. Commits nothing, and `commit` still never moves
+        the group back. Raises UnavailableError when this consumer is closed or on standby.
         """
         ...
 

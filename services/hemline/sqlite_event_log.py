@@ -17,7 +17,7 @@ import hashlib
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -179,6 +179,13 @@ class SqliteConsumer:
             committed = self._committed(reader)
             end: int = reader.execute(_END, (self._topic,)).fetchone()[0]
         return end - committed
+
+    async def seek(self, offsets: Mapping[int, int]) -> None:
+        if self._next is None or self._closed:
+            raise UnavailableError(f"this consumer does not hold {self._topic} for {self._group}")
+        if self._stop is not None:
+            raise RuntimeError("a consumer is not sought while it polls")
+        self._next = offsets.get(0, self._next)
 
     async def close(self) -> None:
         if self._closed:

@@ -61,7 +61,8 @@ class Run:
     updater_port: int = 0
 
     def start(self, service: str, *more: str) -> subprocess.Popen[bytes]:
-        shared = ("--releases", str(self.release.folder.parent), "--state", str(self.state))
+        log, users = f"sqlite:{self.state}/events.sqlite", f"sqlite:{self.state}/users.sqlite"
+        shared = ("--releases", str(self.release.folder.parent), "--log", log, "--users", users)
         ports = ("--triton", self.triton, "--metrics-port", str(free_port()))
         command = [sys.executable, "-m", f"hemline.{service}", *shared, *ports, *more]
         with (self.state / f"{service}.log").open("ab") as output:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ def add_verbs(verbs: Verbs) -> None:
         "up",
         run_up,
         "start the cluster, Triton included, and keep it alive until Ctrl-C",
-        "hemline up --detach\nhemline up --split --base-port 8100",
+        "hemline up --detach\nhemline up --kafka --redis --prometheus\nhemline up --base-port 8100",
     )
     up.add_argument(
         "--detach", action="store_true", help="return once everything is healthy; see `down`"
@@ -33,6 +34,7 @@ def add_verbs(verbs: Verbs) -> None:
         help="the gateway's port; the others lie up to 103 above (0: free ones; default: 7100)",
     )
     up.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="of Triton's models")
+    add_backing(up)
     add_home(up)
 
     down = add_verb(
@@ -50,10 +52,41 @@ def add_verbs(verbs: Verbs) -> None:
     add_home(status)
 
 
+def add_backing(verb: argparse.ArgumentParser) -> None:
+    """Flags of the real servers around the cluster, for `up` and `demo`."""
+    verb.add_argument(
+        "--kafka",
+        nargs="?",
+        const="local",
+        default="",
+        metavar="HOST:PORT",
+        help="keep events in Kafka: in one started here, or in one that runs",
+    )
+    verb.add_argument(
+        "--redis",
+        nargs="?",
+        const="local",
+        default="",
+        metavar="URL",
+        help="keep user states in Redis: in one started here, or in one that runs",
+    )
+    verb.add_argument(
+        "--prometheus", action="store_true", help="start a Prometheus that scrapes every process"
+    )
+
+
 def run_up(args: Args) -> int:
     from hemline.local.up import UpConfig, up, up_in_background
 
-    config = UpConfig(args.home, args.base_port, args.split, args.device)
+    config = UpConfig(
+        args.home,
+        args.base_port,
+        args.split,
+        args.device,
+        args.kafka,
+        args.redis,
+        args.prometheus,
+    )
     if not args.detach:
         up(config)
         return 0

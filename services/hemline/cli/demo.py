@@ -13,6 +13,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hemline.cli.cluster import add_backing
 from hemline.cli.verb import Args, Verbs, add_home, add_verb, console, print_json
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def add_verbs(verbs: Verbs) -> None:
     demo.add_argument("--keep", action="store_true", help="leave the cluster up")
     demo.add_argument("--quick", action="store_true", help="train for a first look only")
     demo.add_argument("--encoder", default="hemline", metavar="CLIP", help="as `train --encoder`")
+    add_backing(demo)
     add_home(demo)
 
 
@@ -56,7 +58,7 @@ def run_demo(args: Args) -> int:
     _curtain(out, "Before the curtain rises: a catalogue, a release, a cluster")
     release = release_for(args, out)
     run = args.home / "run"
-    cluster_up(args.home, out)
+    cluster_up(args, out)
     try:
         with Gateway(address_in(args.home)) as gateway:
             facts = play(gateway, release.catalogue, run, out)

@@ -42,13 +42,21 @@ def release_for(args: Namespace, out: Console) -> Release:
     return release
 
 
-def cluster_up(home: Path, out: Console) -> None:
+def cluster_up(args: Namespace, out: Console) -> None:
     """Start the cluster, at the usual ports if they are free."""
     try:
         base_port = choose_ports(DEFAULT_BASE).base
     except UnavailableError:
         base_port = 0
-    cluster = up_in_background(UpConfig(home, base_port))
+    cluster = up_in_background(
+        UpConfig(
+            args.home,
+            base_port,
+            kafka=args.kafka,
+            redis=args.redis,
+            prometheus=args.prometheus,
+        )
+    )
     out.print(f"the gateway answers at {cluster.gateway}")
 
 

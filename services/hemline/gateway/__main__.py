@@ -23,15 +23,15 @@ from hemline.releases import Release, open_release
 from hemline.reranker.rerank import BlendReranker
 from hemline.retrieval.index import FlatRetrieval
 from hemline.rpc import Server, connect
-from hemline.sqlite_event_log import SqliteEventLog
-from hemline.sqlite_user_state import SqliteUserStates
+from hemline.stores import open_event_log, open_user_states
 from hemline.triton import TritonEncoders
 
 
 @dataclass(frozen=True)
 class Config:
     releases: Path  # folder of releases; the promoted one is served
-    state: Path  # folder of the embedded event log and user state
+    log: str  # URL of the event log, see hemline.stores
+    users: str  # URL of the user state
     triton: str = "127.0.0.1:7111"
     address: str = "127.0.0.1:7100"
     metrics_host: str = "127.0.0.1"
@@ -44,9 +44,9 @@ class Config:
 async def main(config: Config) -> None:
     release = open_release(config.releases)
     async with AsyncExitStack() as stack:
-        log = SqliteEventLog(config.state / "events.sqlite")
+        log = open_event_log(config.log)
         stack.push_async_callback(log.close)
-        users = SqliteUserStates(config.state / "users.sqlite")
+        users = open_user_states(config.users)
         stack.push_async_callback(users.close)
         encoders = TritonEncoders(config.triton)
         stack.push_async_callback(encoders.close)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from hemline.local.child import ChildSpec
@@ -19,27 +20,47 @@ HOST = "127.0.0.1"
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def plan_cluster(
-    release: Release, releases: Path, state: Path, triton: TritonCommand, ports: Ports, split: bool
-) -> Cluster:
-    """Triton -> retrieval and reranker if they run apart -> updater -> gateway.
+@dataclass(frozen=True)
+class Backing:
+    """Where events and user states are kept, as URLs of hemline.stores, and the servers started for
+    that here, in order."""
 
-    releases: folder of releases. state: folder of the embedded event log and user state.
+    log: str
+    users: str
+    servers: tuple[ChildSpec, ...] = ()
+
+
+def plan_cluster(
+    release: Release,
+    releases: Path,
+    backing: Backing,
+    triton: TritonCommand,
+    ports: Ports,
+    split: bool,
+    prometheus: ChildSpec | None = None,
+) -> Cluster:
+    """Kafka and Redis if asked for -> Triton -> retrieval and reranker if they run apart -> updater
+    -> gateway -> Prometheus if asked for.
+
+    releases: folder of releases.
     """
     where = {
         name: f"{HOST}:{getattr(ports, name)}"
         for name in ("gateway", "retrieval", "reranker", "updater", "triton_grpc", "triton_http")
     }
-    folders = ["--releases", str(releases), "--state", str(state)]
+    stores = ["--releases", str(releases), "--log", backing.log, "--users", backing.users]
     encoders = ["--triton", where["triton_grpc"]]
-    specs = [_triton(release, triton, ports, where["triton_grpc"], where["triton_http"])]
+    specs = [*backing.servers]
+    specs.append(_triton(release, triton, ports, where["triton_grpc"], where["triton_http"]))
     apart: list[str] = []
     if split:
         for name in ("retrieval", "reranker"):
             specs.append(_service(name, ports, ["--releases", str(releases)]))
             apart += [f"--{name}", where[name]]
-    specs.append(_service("updater", ports, [*folders, *encoders]))
-    specs.append(_service("gateway", ports, [*folders, *encoders, *apart]))
+    specs.append(_service("updater", ports, [*stores, *encoders]))
+    specs.append(_service("gateway", ports, [*stores, *encoders, *apart]))
+    if prometheus is not None:
+        specs.append(prometheus)
     return Cluster(tuple(specs), gateway=where["gateway"], release=release.id, split=split)
 
 

@@ -46,6 +46,22 @@ class Ports:
     def triton_metrics(self) -> int:
         return self.base + 12
 
+    @property
+    def kafka(self) -> int:
+        return self.base + 20
+
+    @property
+    def kafka_controller(self) -> int:
+        return self.base + 21
+
+    @property
+    def redis(self) -> int:
+        return self.base + 22
+
+    @property
+    def prometheus(self) -> int:
+        return self.base + 23
+
     def metrics(self, port: int) -> int:
         """Where the process that listens on `port` shows its Prometheus metrics."""
         return port + 100
@@ -53,7 +69,8 @@ class Ports:
     def all(self) -> list[int]:
         ours = [self.gateway, self.retrieval, self.reranker, self.updater]
         triton = [self.triton_http, self.triton_grpc, self.triton_metrics]
-        return ours + triton + [self.metrics(port) for port in ours]
+        around = [self.kafka, self.kafka_controller, self.redis, self.prometheus]
+        return ours + triton + around + [self.metrics(port) for port in ours]
 
 
 def choose_ports(base: int) -> Ports:

@@ -12,16 +12,17 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from hemline.errors import NotFoundError
+from hemline.errors import NotBuiltError, NotFoundError
 from hemline.local.background import start_in_background
+from hemline.local.child import ChildSpec
 from hemline.local.cluster_file import (
     ClusterRecord,
     end_orphans,
     read_cluster,
     supervisor_lock,
 )
-from hemline.local.plan import plan_cluster
-from hemline.local.ports import DEFAULT_BASE, choose_ports
+from hemline.local.plan import Backing, plan_cluster
+from hemline.local.ports import DEFAULT_BASE, Ports, choose_ports
 from hemline.local.supervisor import Cluster, Supervisor, say, supervise
 from hemline.local.triton_server import VERSION, TritonInstall, install_triton, triton_command
 from hemline.releases import current_id, open_release
@@ -33,12 +34,17 @@ class UpConfig:
     """home: where releases/, triton/ and run/ are. base_port: the gateway's; 0 for free ports.
 
     split: retrieval and reranker as processes of their own. device: of Triton's models, cpu or gpu.
+    kafka, redis: "" for the embedded log and state, "local" to start a server here, else the
+        HOST:PORT or URL of one that runs. prometheus: start one that scrapes the cluster.
     """
 
     home: Path
     base_port: int = DEFAULT_BASE
     split: bool = False
     device: str = "cpu"
+    kafka: str = ""
+    redis: str = ""
+    prometheus: bool = False
 
     @property
     def run(self) -> Path:
@@ -74,7 +80,10 @@ def up_in_background(config: UpConfig) -> ClusterRecord:
     _triton(config.home)
     command = [sys.executable, "-m", "hemline.cli", "up", "--home", str(config.home)]
     command += ["--base-port", str(config.base_port), "--device", config.device]
-    return start_in_background(command + ["--split"] * config.split, config.run)
+    command += ["--split"] * config.split + ["--prometheus"] * config.prometheus
+    command += ["--kafka", config.kafka] if config.kafka else []
+    command += ["--redis", config.redis] if config.redis else []
+    return start_in_background(command, config.run)
 
 
 def _cluster(config: UpConfig) -> Cluster:
@@ -96,7 +105,32 @@ def _cluster(config: UpConfig) -> Cluster:
         control_key=secrets.token_hex(16),
     )
     say(f"starting release {release.id} of {config.home}; logs in {config.run / 'logs'}")
-    return plan_cluster(release, config.releases, config.run, triton, ports, config.split)
+    return plan_cluster(
+        release,
+        config.releases,
+        _backing(config, ports),
+        triton,
+        ports,
+        config.split,
+        _prometheus(config, ports),
+    )
+
+
+def _backing(config: UpConfig, ports: Ports) -> Backing:
+    """The event log and the user state, and the servers to start for them."""
+    log, users = f"sqlite:{config.run}/events.sqlite", f"sqlite:{config.run}/users.sqlite"
+    servers: list[ChildSpec] = []
+    if config.kafka:
+        raise NotBuiltError("--kafka is not built yet")
+    if config.redis:
+        raise NotBuiltError("--redis is not built yet")
+    return Backing(log, users, tuple(servers))
+
+
+def _prometheus(config: UpConfig, ports: Ports) -> ChildSpec | None:
+    if not config.prometheus:
+        return None
+    raise NotBuiltError("--prometheus is not built yet")
 
 
 def _triton(home: Path) -> TritonInstall:

@@ -10,8 +10,7 @@ from hemline.metrics import RELEASE, serve_metrics
 from hemline.process import read_config, run_process
 from hemline.releases import open_release
 from hemline.rpc import Server, wait_for_signal
-from hemline.sqlite_event_log import SqliteEventLog
-from hemline.sqlite_user_state import SqliteUserStates
+from hemline.stores import open_event_log, open_user_states
 from hemline.triton import TritonEncoders
 from hemline.updater.update import Updater
 
@@ -19,7 +18,8 @@ from hemline.updater.update import Updater
 @dataclass(frozen=True)
 class Config:
     releases: Path  # folder of releases; the promoted one is served
-    state: Path  # folder of the embedded event log and user state
+    log: str  # URL of the event log, see hemline.stores
+    users: str  # URL of the user state
     triton: str = "127.0.0.1:7111"
     address: str = "127.0.0.1:7103"  # health only
     metrics_host: str = "127.0.0.1"
@@ -28,8 +28,8 @@ class Config:
 
 async def main(config: Config) -> None:
     release = open_release(config.releases)
-    log = SqliteEventLog(config.state / "events.sqlite")
-    users = SqliteUserStates(config.state / "users.sqlite")
+    log = open_event_log(config.log)
+    users = open_user_states(config.users)
     encoders = TritonEncoders(config.triton)
     server = Server(config.address)
     serve_metrics(config.metrics_host, config.metrics_port)

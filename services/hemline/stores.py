@@ -1,0 +1,38 @@
+"""Which event log and which user state a process uses, chosen by URL.
+
+sqlite:PATH                     one file, for all processes of one machine (the default)
+kafka://HOST:PORT[,HOST:PORT]   `hemline.kafka_event_log`
+redis://HOST:PORT/DB            `hemline.redis_user_state`
+
+A client is imported only when its URL asks for it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hemline.errors import InvalidInputError
+from hemline.event_log import EventLog
+from hemline.user_state import UserStates
+
+
+def open_event_log(url: str) -> EventLog:
+    """The event log at a URL. Raises InvalidInputError for a URL of no kind above,
+    UnavailableError when it cannot be opened."""
+    kind, _, rest = url.partition(":")
+    if kind == "sqlite":
+        from hemline.sqlite_event_log import SqliteEventLog
+
+        return SqliteEventLog(Path(rest))
+    raise InvalidInputError("log", f"{url!r} is no event log; it begins with sqlite: or kafka:")
+
+
+def open_user_states(url: str) -> UserStates:
+    """The user state store at a URL. Raises InvalidInputError for a URL of no kind above,
+    UnavailableError when it cannot be opened."""
+    kind, _, rest = url.partition(":")
+    if kind == "sqlite":
+        from hemline.sqlite_user_state import SqliteUserStates
+
+        return SqliteUserStates(Path(rest))
+    raise InvalidInputError("users", f"{url!r} is no user state; it begins with sqlite: or redis:")
