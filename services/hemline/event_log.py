@@ -116,6 +116,15 @@ class EventLog(Protocol):
         """A new consumer; it joins its group with the first poll."""
         ...
 
+    async def identity(self, topic: str) -> str:
+        """Which log this is: the same for every client and every time, until the log is made anew.
+
+        Whoever keeps positions keeps this with them: a position of a log that was lost, emptied
+        or replaced means nothing in the next one. Raises InvalidInputError for a name no topic can
+        have, UnavailableError when the log cannot be read.
+        """
+        ...
+
     async def close(self) -> None:
         """Finishes the publishes that wait, then closes this client's consumers and the client."""
         ...

@@ -23,7 +23,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -107,7 +107,8 @@ class Database:
     """One SQLite file, created with `schema` when it does not exist yet.
 
     Raises UnavailableError when the file cannot be opened, is no database, or was written by
-    another version of this code (`version` differs).
+    another version of this code (`version` differs and `upgrades` do not lead there).
+    upgrades: layout -> SQL that makes the next layout of it, in the transaction that says so.
     max_bytes bounds the file: writes beyond it fail as they would on a full disk.
     """
 
@@ -121,6 +122,7 @@ class Database:
         max_waiting: int,
         max_waiting_bytes: int,
         max_bytes: int | None = None,
+        upgrades: Mapping[int, str] | None = None,
     ) -> None:
         self.path = path
         self._timeout_s = timeout_s
@@ -131,7 +133,7 @@ class Database:
             self._lock = FileLock(path.with_name(f"{path.name}.lock"))
             try:
                 with self._lock.held(timeout_s):
-                    self._connection = self._create(schema, version)
+                    self._connection = self._create(schema, version, upgrades or {})
                 if max_bytes is not None:
                     pages = max(1, max_bytes // PAGE_BYTES)
                     self._connection.execute(f"PRAGMA max_page_count = {pages}")
@@ -148,7 +150,7 @@ class Database:
         self._writer = threading.Thread(target=self._run, name=f"write {path.name}", daemon=True)
         self._writer.start()
 
-    def _create(self, schema: str, version: int) -> sqlite3.Connection:
+    def _create(self, schema: str, version: int, upgrades: Mapping[int, str]) -> sqlite3.Connection:
         # The file holds personal data; SQLite gives -wal and -shm the permissions of the file.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = connect(self.path, self._timeout_s)
@@ -160,7 +162,13 @@ class Database:
                 connection.executescript(
                     f"BEGIN IMMEDIATE; {schema}; PRAGMA user_version = {version}; COMMIT;"
                 )
-            elif found != version:
+                found = version
+            while found in upgrades:
+                connection.executescript(
+                    f"BEGIN IMMEDIATE; {upgrades[found]}; PRAGMA user_version = {found + 1}; COMMIT"
+                )
+                found += 1
+            if found != version:
                 raise UnavailableError(
                     f"{self.path} has layout {found}, this version of Hemline reads {version}"
                 )

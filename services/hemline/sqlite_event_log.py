@@ -33,7 +33,12 @@ QUIET_S = 0.25
 STANDBY_RETRY_S = 0.02
 POLL_BYTES = 32 << 20  # a poll returns fewer records rather than more bytes
 
-_SCHEMA = """
+_IDENTITY_TABLE = """
+CREATE TABLE identity (id TEXT NOT NULL) STRICT;
+INSERT INTO identity VALUES (lower(hex(randomblob(16))))
+"""
+_SCHEMA = f"""
+{_IDENTITY_TABLE};
 CREATE TABLE records (
     topic TEXT NOT NULL,
     offset INTEGER NOT NULL,
@@ -88,7 +93,8 @@ class SqliteEventLog:
         self._database = Database(
             Path(path),
             _SCHEMA,
-            version=1,
+            version=2,
+            upgrades={1: _IDENTITY_TABLE},
             timeout_s=timeout_s,
             max_waiting=max_waiting,
             max_waiting_bytes=max_waiting_bytes,
@@ -111,6 +117,13 @@ class SqliteEventLog:
         consumer = SqliteConsumer(self._database, topic, group, self._timeout_s)
         self._consumers.append(consumer)
         return consumer
+
+    async def identity(self, topic: str) -> str:
+        check_name("topic", topic)
+        reader = self._database.reader()
+        with sqlite_errors(self._database.path):
+            (made_with,) = reader.execute("SELECT id FROM identity").fetchone()
+        return f"sqlite:{made_with}"
 
     async def close(self) -> None:
         while self._consumers:

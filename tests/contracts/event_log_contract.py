@@ -22,7 +22,7 @@ from typing import IO, cast
 import pytest
 
 from hemline.errors import InvalidInputError, UnavailableError
-from hemline.event_log import MAX_RECORD_BYTES, EventLog, Position, Record
+from hemline.event_log import MAX_RECORD_BYTES, Consumer, EventLog, Position, Record
 
 PATIENCE_S = 20.0  # how long a test waits for what must come; it takes milliseconds
 
@@ -66,6 +66,16 @@ async def read_all(log: EventLog, topic: str, group: str = "reader") -> list[Rec
         assert batch, f"only {len(records)} of {missing} records came"
         records += batch
     await consumer.close()
+    return records
+
+
+async def poll_all(consumer: Consumer, count: int) -> list[Record]:
+    """Exactly the next `count` records."""
+    records: list[Record] = []
+    while len(records) < count:
+        batch = await consumer.poll(count - len(records), PATIENCE_S)
+        assert batch, f"only {len(records)} of {count} records came"
+        records += batch
     return records
 
 
@@ -171,11 +181,7 @@ class EventLogContract:
         for n in range(6):
             await log.publish(topic, "k", b"%d" % n)
         consumer = log.consumer(topic, "g")
-        polled: list[Record] = []
-        while len(polled) < 6:
-            batch = await consumer.poll(6, PATIENCE_S)
-            assert batch, f"only {len(polled)} of 6 records came"
-            polled += batch
+        polled = await poll_all(consumer, 6)
         await consumer.commit(polled[:4])
         await log.close()
 
@@ -200,11 +206,7 @@ class EventLogContract:
         for n in range(4):
             await log.publish(topic, "k", b"%d" % n)
         consumer = log.consumer(topic, "g")
-        records: list[Record] = []
-        while len(records) < 4:
-            batch = await consumer.poll(4, PATIENCE_S)
-            assert batch, f"only {len(records)} of 4 records came"
-            records += batch
+        records = await poll_all(consumer, 4)
         await consumer.commit([])
         assert await consumer.lag() == 4
         await consumer.commit([records[2].position, records[0].position])
@@ -279,6 +281,35 @@ class EventLogContract:
                 assert batch, f"record {n} was lost"
                 polled += batch
         assert [int(r.value) for r in polled] == list(range(30))
+
+    async def test_a_consumer_reads_again_from_where_it_is_sought(
+        self, log: EventLog, topic: str
+    ) -> None:
+        for n in range(4):
+            await log.publish(topic, "k", b"%d" % n)
+        consumer = log.consumer(topic, "g")
+        with pytest.raises(UnavailableError):
+            await consumer.seek({0: 0})
+        records = await poll_all(consumer, 4)
+        await consumer.commit(records[:3])
+        await consumer.seek({records[1].partition: records[1].offset})
+        again = await poll_all(consumer, 3)
+        assert [r.value for r in again] == [b"1", b"2", b"3"]
+        await consumer.commit(again[:1])
+        assert await consumer.lag() == 1, "a commit moved the group back"
+        await consumer.seek({})
+        assert await consumer.poll(1, 0.1) == []
+
+    async def test_a_log_has_one_identity_for_all_clients_and_for_ever(
+        self, target: LogTarget, log: EventLog, topic: str
+    ) -> None:
+        before = await log.identity(topic)
+        await log.publish(topic, "k", b"v")
+        other = target.open()
+        assert before == await log.identity(topic) == await other.identity(topic)
+        await other.close()
+        with pytest.raises(InvalidInputError, match="topic"):
+            await log.identity("no topic")
 
     async def test_close_finishes_what_was_begun_and_refuses_what_comes_later(
         self, target: LogTarget, topic: str

@@ -121,3 +121,30 @@ def test_a_log_that_cannot_be_opened_says_which_and_why(tmp_path: Path) -> None:
     newer.close()
     with pytest.raises(UnavailableError, match="layout 99"):
         SqliteEventLog(tmp_path / "newer")
+
+
+async def test_a_log_made_anew_has_another_identity(tmp_path: Path) -> None:
+    first, second = SqliteEventLog(tmp_path / "one"), SqliteEventLog(tmp_path / "two")
+    assert await first.identity("t") != await second.identity("t")
+    await first.close()
+    await second.close()
+
+
+async def test_a_log_of_the_first_layout_is_given_an_identity_and_keeps_its_records(
+    tmp_path: Path,
+) -> None:
+    log = SqliteEventLog(tmp_path / "db")
+    await log.publish("t", "k", b"old")
+    await log.close()
+    old = sqlite3.connect(tmp_path / "db", isolation_level=None)
+    old.execute("DROP TABLE identity")
+    old.execute("PRAGMA user_version = 1")
+    old.close()
+
+    log = SqliteEventLog(tmp_path / "db")
+    assert (await log.identity("t")).startswith("sqlite:")
+    assert [r.value for r in await read_all(log, "t")] == [b"old"]
+    again = SqliteEventLog(tmp_path / "db")
+    assert await again.identity("t") == await log.identity("t")
+    await again.close()
+    await log.close()
