@@ -23,6 +23,7 @@ from hemline.local.cluster_file import (
 )
 from hemline.local.plan import Backing, plan_cluster
 from hemline.local.ports import DEFAULT_BASE, Ports, choose_ports
+from hemline.local.prometheus_server import install_prometheus, is_installed, prometheus_spec
 from hemline.local.supervisor import Cluster, Supervisor, say, supervise
 from hemline.local.triton_server import VERSION, TritonInstall, install_triton, triton_command
 from hemline.releases import current_id, open_release
@@ -130,7 +131,10 @@ def _backing(config: UpConfig, ports: Ports) -> Backing:
 def _prometheus(config: UpConfig, ports: Ports) -> ChildSpec | None:
     if not config.prometheus:
         return None
-    raise NotBuiltError("--prometheus is not built yet")
+    if not is_installed(config.home):
+        say("unpacking Debian's Prometheus (23 MB to download, once)")
+    install = install_prometheus(config.home)
+    return prometheus_spec(install, ports, config.split, config.run / "prometheus")
 
 
 def _triton(home: Path) -> TritonInstall:
