@@ -96,6 +96,11 @@ class Consumer(Protocol):
         """
         ...
 
+    def assigned(self) -> frozenset[int]:
+        """The partitions this consumer reads since its last poll; empty before the first, on
+        standby and when closed. A partition that left and came back in between is in it still."""
+        ...
+
     async def close(self) -> None:
         """Leaves the group without committing; another consumer takes over. Harmless twice."""
         ...
@@ -122,6 +127,14 @@ class EventLog(Protocol):
         Whoever keeps positions keeps this with them: a position of a log that was lost, emptied
         or replaced means nothing in the next one. Raises InvalidInputError for a name no topic can
         have, UnavailableError when the log cannot be read.
+        """
+        ...
+
+    async def extent(self, topic: str) -> dict[int, range]:
+        """The offsets kept of every partition: from the oldest record to the next to be written.
+
+        Raises InvalidInputError for a name no topic can have, UnavailableError when the log cannot
+        be read.
         """
         ...
 

@@ -68,6 +68,9 @@ INSERT INTO committed (topic, consumer_group, offset) VALUES (?, ?, ?)
 ON CONFLICT DO UPDATE SET offset = max(offset, excluded.offset)
 """
 _COMMITTED = "SELECT offset FROM committed WHERE topic = ? AND consumer_group = ?"
+_EXTENT = """
+SELECT coalesce(min(offset), 0), coalesce(max(offset) + 1, 0) FROM records WHERE topic = ?
+"""
 _END = "SELECT coalesce(max(offset) + 1, 0) FROM records WHERE topic = ?"
 
 
@@ -124,6 +127,13 @@ class SqliteEventLog:
         with sqlite_errors(self._database.path):
             (made_with,) = reader.execute("SELECT id FROM identity").fetchone()
         return f"sqlite:{made_with}"
+
+    async def extent(self, topic: str) -> dict[int, range]:
+        check_name("topic", topic)
+        reader = self._database.reader()
+        with sqlite_errors(self._database.path):
+            oldest, end = reader.execute(_EXTENT, (topic,)).fetchone()
+        return {0: range(oldest, end)}
 
     async def close(self) -> None:
         while self._consumers:
@@ -199,6 +209,9 @@ class SqliteConsumer:
         if self._stop is not None:
             raise RuntimeError("a consumer is not sought while it polls")
         self._next = offsets.get(0, self._next)
+
+    def assigned(self) -> frozenset[int]:
+        return frozenset() if self._next is None or self._closed else frozenset((0,))
 
     async def close(self) -> None:
         if self._closed:

@@ -311,6 +311,29 @@ class EventLogContract:
         with pytest.raises(InvalidInputError, match="topic"):
             await log.identity("no topic")
 
+    async def test_a_consumer_says_which_partitions_it_reads(
+        self, log: EventLog, topic: str
+    ) -> None:
+        position = await log.publish(topic, "k", b"v")
+        consumer = log.consumer(topic, "g")
+        assert consumer.assigned() == frozenset()
+        await poll_all(consumer, 1)
+        assert position.partition in consumer.assigned()
+        assert consumer.assigned() <= (await log.extent(topic)).keys()
+        await consumer.close()
+        assert consumer.assigned() == frozenset()
+
+    async def test_the_extent_counts_every_record_kept(self, log: EventLog, topic: str) -> None:
+        await log.publish(topic, "k", b"first")
+        before = await log.extent(topic)
+        last = await log.publish(topic, "k", b"second")
+        after = await log.extent(topic)
+        assert sum(map(len, before.values())) == 1 and sum(map(len, after.values())) == 2
+        assert after[last.partition].stop == last.offset + 1
+        assert after[last.partition].start == before[last.partition].start
+        with pytest.raises(InvalidInputError, match="topic"):
+            await log.extent("no topic")
+
     async def test_close_finishes_what_was_begun_and_refuses_what_comes_later(
         self, target: LogTarget, topic: str
     ) -> None:
