@@ -22,7 +22,7 @@ from hemline.gateway.user_servicer import UserServicer
 from hemline.releases import Release
 from hemline.reranker.rerank import BlendReranker
 from hemline.retrieval.index import FlatRetrieval
-from hemline.rpc import Server
+from hemline.rpc import Server, ServerSettings
 from hemline.sqlite_event_log import SqliteEventLog
 from hemline.sqlite_user_state import SqliteUserStates
 from hemline.updater.update import Updater
@@ -51,7 +51,7 @@ async def shop(small_release: Release, tmp_path: Path) -> AsyncIterator[Shop]:
     shelf = Shelf(small_release)
     stages = Stages(lambda: shelf, users, encoders, retrieval, BlendReranker(small_release))
     recommender = RecommenderServicer(stages, log)
-    server = Server("127.0.0.1:0")
+    server = Server("127.0.0.1:0", ServerSettings(reflection=True))
     add_services(server, recommender, EventServicer(stages, log), UserServicer(stages, log))
     await server.start()
     stopping = asyncio.Event()

@@ -54,6 +54,14 @@ SEARCH_SECONDS = Histogram(
 )
 INDEX_ITEMS = Gauge("hemline_index_items", "Items in the index")
 
+TLS_CERT_EXPIRES = Gauge(
+    "hemline_tls_certificate_expires_timestamp_seconds",
+    "Unix time at which the certificate of this server expires; 0: it serves plaintext",
+)
+TLS_RELOADS = Counter(
+    "hemline_tls_certificate_reloads_total", "Changed certificate files, used or not", ["outcome"]
+)
+
 
 def serve_metrics(host: str, port: int) -> None:
     """Answer /metrics over HTTP from a thread of its own. Raises OSError when the port is taken."""

@@ -55,6 +55,14 @@ def run_process(main: Callable[[C], Coroutine[Any, Any, None]], config: C) -> No
 
 def _reader(hint: Any) -> Callable[[str], Any]:
     if hint is bool:
-        return lambda text: text.lower() in ("1", "true", "yes")
+        return _read_bool
     readers: dict[Any, Callable[[str], Any]] = {int: int, float: float, Path: Path}
     return readers.get(hint, str)
+
+
+def _read_bool(text: str | bool) -> bool:
+    words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    try:
+        return words[str(text).lower()]
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false") from None

@@ -1,6 +1,6 @@
 """The one place where gRPC servers and channels are made.
 
-A server gets health, reflection, limits, metrics, typed errors and a graceful stop; a channel gets
+A server gets TLS, health, limits, metrics, typed errors and a graceful stop; a channel gets TLS,
 keepalive and typed errors back. `HemlineError`s cross the wire once, here, with the field that was
 wrong as a google.rpc.BadRequest detail.
 """
@@ -12,6 +12,7 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
@@ -32,6 +33,7 @@ from hemline.errors import (
     ReleaseError,
     UnavailableError,
 )
+from hemline.tls import ClientTls, ServerTlsSettings, server_tls
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -94,14 +96,17 @@ async def call(method: Any, request: Any, timeout_s: float) -> Any:
         raise error_from(error) from error
 
 
-def connect(address: str) -> grpc.aio.Channel:
+def connect(address: str, tls: ClientTls | None = None) -> grpc.aio.Channel:
     """A channel to a service; it connects lazily, and again whenever the other side comes back."""
     options = [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.max_reconnect_backoff_ms", 1_000),
+        ("grpc.enable_http_proxy", 0),  # services of one cluster see each other
     ]
+    if tls is not None:
+        return grpc.aio.secure_channel(address, tls.credentials(), options=options)
     return grpc.aio.insecure_channel(address, options=options)
 
 
@@ -172,10 +177,24 @@ def time_left_s(context: Any, default_s: float = 1.0) -> float:
     return default_s if left is None else float(min(left, 60.0))
 
 
-class Server:
-    """A gRPC server with health and reflection: `add` services, `start`, `run_until_signal`."""
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings(ServerTlsSettings):
+    """What every process that serves gRPC can be told; a part of its Config."""
 
-    def __init__(self, address: str) -> None:
+    reflection: bool = False  # tell anybody who asks which calls and messages there are
+
+
+_DEFAULTS = ServerSettings()
+
+
+class Server:
+    """A gRPC server with health: `add` services, `start`, `run_until_signal`.
+
+    Plaintext or TLS as the settings say; raises InvalidInputError when the certificates they name
+    are of no use.
+    """
+
+    def __init__(self, address: str, settings: ServerSettings = _DEFAULTS) -> None:
         options = [
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -184,8 +203,10 @@ class Server:
         self._server = grpc.aio.server(interceptors=[Boundary()], options=options)
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._names = [reflection.SERVICE_NAME, health.SERVICE_NAME]
+        self._names = [health.SERVICE_NAME]
         self._address = address
+        self._reflection = settings.reflection
+        self._tls = server_tls(settings)
         self.port = 0
 
     def add(self, register: Callable[[Any, Any], None], servicer: Any, name: str) -> None:
@@ -195,9 +216,15 @@ class Server:
 
     async def start(self) -> None:
         """Bind and serve; reports SERVING. Raises OSError when the port is taken."""
-        reflection.enable_server_reflection(self._names, self._server)
+        if self._reflection:
+            names = [*self._names, reflection.SERVICE_NAME]
+            reflection.enable_server_reflection(names, self._server)
         try:
-            self.port = self._server.add_insecure_port(self._address)
+            if self._tls is None:
+                self.port = self._server.add_insecure_port(self._address)
+            else:
+                credentials = self._tls.credentials()
+                self.port = self._server.add_secure_port(self._address, credentials)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._address}: {error}") from error
         await self._server.start()

@@ -22,13 +22,14 @@ from hemline.process import read_config, run_process
 from hemline.releases import Release, open_release
 from hemline.reranker.rerank import BlendReranker
 from hemline.retrieval.index import FlatRetrieval
-from hemline.rpc import Server, connect
+from hemline.rpc import Server, ServerSettings, connect
 from hemline.stores import open_event_log, open_user_states
+from hemline.tls import ClientTlsSettings, client_tls
 from hemline.triton import TritonEncoders
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(ServerSettings, ClientTlsSettings):
     releases: Path  # folder of releases; the promoted one is served
     log: str  # URL of the event log, see hemline.stores
     users: str  # URL of the user state
@@ -55,7 +56,7 @@ async def main(config: Config) -> None:
         shelf = Shelf(release)
         stages = Stages(lambda: shelf, users, encoders, retrieval, reranker)
 
-        server = Server(config.address)
+        server = Server(config.address, config)
         recommender = RecommenderServicer(stages, log)
         stack.push_async_callback(recommender.exposures_logged)
         add_services(server, recommender, EventServicer(stages, log), UserServicer(stages, log))
@@ -79,7 +80,7 @@ async def _retrieval(config: Config, release: Release, stack: AsyncExitStack) ->
         inside = FlatRetrieval(release, config.search_threads)
         stack.callback(inside.close)
         return inside
-    channel = connect(config.retrieval)
+    channel = connect(config.retrieval, client_tls(config))
     stack.push_async_callback(channel.close, None)
     return RemoteRetrieval(channel, release.catalogue)
 
@@ -87,7 +88,7 @@ async def _retrieval(config: Config, release: Release, stack: AsyncExitStack) ->
 async def _reranker(config: Config, release: Release, stack: AsyncExitStack) -> Reranker:
     if not config.reranker:
         return BlendReranker(release)
-    channel = connect(config.reranker)
+    channel = connect(config.reranker, client_tls(config))
     stack.push_async_callback(channel.close, None)
     return RemoteReranker(channel, release.catalogue)
 

@@ -58,7 +58,8 @@ def plan_cluster(
             specs.append(_service(name, ports, ["--releases", str(releases)]))
             apart += [f"--{name}", where[name]]
     specs.append(_service("updater", ports, [*stores, *encoders]))
-    specs.append(_service("gateway", ports, [*stores, *encoders, *apart]))
+    # On one's own machine, grpcurl and the like may ask the gateway what it offers.
+    specs.append(_service("gateway", ports, [*stores, *encoders, *apart, "--reflection", "true"]))
     if prometheus is not None:
         specs.append(prometheus)
     return Cluster(tuple(specs), gateway=where["gateway"], release=release.id, split=split)

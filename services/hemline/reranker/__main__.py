@@ -10,12 +10,12 @@ from hemline.process import read_config, run_process
 from hemline.releases import open_release
 from hemline.reranker.rerank import BlendReranker
 from hemline.reranker.servicer import RerankerServicer
-from hemline.rpc import Server
+from hemline.rpc import Server, ServerSettings
 from hemline.v1.reranker_pb2_grpc import add_RerankerServiceServicer_to_server
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(ServerSettings):
     releases: Path  # folder of releases; the promoted one is served
     address: str = "127.0.0.1:7102"
     metrics_host: str = "127.0.0.1"
@@ -24,7 +24,7 @@ class Config:
 
 async def main(config: Config) -> None:
     release = open_release(config.releases)
-    server = Server(config.address)
+    server = Server(config.address, config)
     server.add(
         add_RerankerServiceServicer_to_server,
         RerankerServicer(BlendReranker(release)),

@@ -10,12 +10,12 @@ from hemline.process import read_config, run_process
 from hemline.releases import open_release
 from hemline.retrieval.index import FlatRetrieval
 from hemline.retrieval.servicer import RetrievalServicer
-from hemline.rpc import Server
+from hemline.rpc import Server, ServerSettings
 from hemline.v1.retrieval_pb2_grpc import add_RetrievalServiceServicer_to_server
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(ServerSettings):
     releases: Path  # folder of releases; the promoted one is served
     address: str = "127.0.0.1:7101"
     metrics_host: str = "127.0.0.1"
@@ -26,7 +26,7 @@ class Config:
 async def main(config: Config) -> None:
     release = open_release(config.releases)
     retrieval = FlatRetrieval(release, config.search_threads)
-    server = Server(config.address)
+    server = Server(config.address, config)
     server.add(
         add_RetrievalServiceServicer_to_server,
         RetrievalServicer(retrieval),

@@ -9,14 +9,14 @@ from pathlib import Path
 from hemline.metrics import RELEASE, serve_metrics
 from hemline.process import read_config, run_process
 from hemline.releases import open_release
-from hemline.rpc import Server, wait_for_signal
+from hemline.rpc import Server, ServerSettings, wait_for_signal
 from hemline.stores import open_event_log, open_user_states
 from hemline.triton import TritonEncoders
 from hemline.updater.update import Updater
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(ServerSettings):
     releases: Path  # folder of releases; the promoted one is served
     log: str  # URL of the event log, see hemline.stores
     users: str  # URL of the user state
@@ -31,7 +31,7 @@ async def main(config: Config) -> None:
     log = open_event_log(config.log)
     users = open_user_states(config.users)
     encoders = TritonEncoders(config.triton)
-    server = Server(config.address)
+    server = Server(config.address, config)
     serve_metrics(config.metrics_host, config.metrics_port)
     RELEASE.set(release.version)
     asked = asyncio.create_task(wait_for_signal())
