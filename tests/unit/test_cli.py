@@ -132,6 +132,7 @@ def test_the_verbs_are_those_promised() -> None:
             "click",
             "user",
             "import-history",
+            "bench serve",
         )
     )
 
