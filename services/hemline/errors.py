@@ -10,6 +10,8 @@ HemlineError
 ├── OverloadedError          a bounded queue is full; try again later           RESOURCE_EXHAUSTED
 │   └── RateLimitedError     the caller is faster than its limit; says when to try again
 ├── UnavailableError         a part of the cluster cannot be reached            UNAVAILABLE
+├── SetupError               a server we depend on is set up so that it cannot serve us
+│                                                                                FAILED_PRECONDITION
 ├── ReleaseError             a release is incomplete, altered or mismatched     FAILED_PRECONDITION
 ├── CatalogueError           a catalogue cannot be read at all                  (command line only)
 └── NotBuiltError            the call is specified but not built yet            UNIMPLEMENTED
@@ -67,6 +69,13 @@ class RateLimitedError(OverloadedError):
 
 class UnavailableError(HemlineError):
     """A backend (Triton, event log, user state, another service) did not answer."""
+
+
+class SetupError(HemlineError):
+    """A server Hemline depends on has settings, credentials or contents it cannot work with.
+
+    Trying again does not help: somebody has to change the server, or the way it is asked.
+    """
 
 
 class ReleaseError(HemlineError):

@@ -22,6 +22,7 @@ from hemline.errors import (
     OverloadedError,
     RateLimitedError,
     ReleaseError,
+    SetupError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -38,7 +39,8 @@ STATUS: dict[type[HemlineError], grpc.StatusCode] = {
     DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
     OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
-    ReleaseError: grpc.StatusCode.FAILED_PRECONDITION,
+    SetupError: grpc.StatusCode.FAILED_PRECONDITION,
+    ReleaseError: grpc.StatusCode.FAILED_PRECONDITION,  # the last of a code is what it becomes
     NotBuiltError: grpc.StatusCode.UNIMPLEMENTED,
 }
 _ERROR_OF = {code: error for error, code in STATUS.items() if error is not InvalidInputError}
