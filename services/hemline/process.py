@@ -12,7 +12,6 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from hemline.boundary import CallerInLogs
 from hemline.errors import HemlineError
 
 C = TypeVar("C")
@@ -42,12 +41,10 @@ def read_config(kind: type[C], process: str, argv: Sequence[str] | None = None) 
 
 def run_process(main: Callable[[C], Coroutine[Any, Any, None]], config: C) -> None:
     """Run a service's `main` until it returns; exit 1 with one line on an error it can name."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(CallerInLogs())
     logging.basicConfig(
         level=os.environ.get("HEMLINE_LOG_LEVEL", "INFO"),
-        format="%(asctime)s %(levelname)s %(name)s%(caller)s: %(message)s",
-        handlers=[handler],
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
     )
     try:
         asyncio.run(main(config))
@@ -60,6 +57,7 @@ def _reader(hint: Any) -> Callable[[str], Any]:
     if hint is bool:
         return _read_bool
     readers: dict[Any, Callable[[str], Any]] = {int: int, float: float, Path: Path}
+    readers[Path | None] = Path
     return readers.get(hint, str)
 
 

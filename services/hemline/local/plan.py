@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 from hemline.local.child import ChildSpec
 from hemline.local.ports import Ports
@@ -25,15 +23,11 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 @dataclass(frozen=True)
 class Backing:
     """Where events and user states are kept, as URLs of hemline.stores, and the servers started for
-    that here, in order.
-
-    env: secrets for the processes that use them; they do not belong on a command line.
-    """
+    that here, in order."""
 
     log: str
     users: str
     servers: tuple[ChildSpec, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan_cluster(
@@ -63,18 +57,15 @@ def plan_cluster(
         for name in ("retrieval", "reranker"):
             specs.append(_service(name, ports, ["--releases", str(releases)]))
             apart += [f"--{name}", where[name]]
-    specs.append(_service("updater", ports, [*stores, *encoders], backing.env))
+    specs.append(_service("updater", ports, [*stores, *encoders]))
     # On one's own machine, grpcurl and the like may ask the gateway what it offers.
-    flags = [*stores, *encoders, *apart, "--reflection", "true"]
-    specs.append(_service("gateway", ports, flags, backing.env))
+    specs.append(_service("gateway", ports, [*stores, *encoders, *apart, "--reflection", "true"]))
     if prometheus is not None:
         specs.append(prometheus)
     return Cluster(tuple(specs), gateway=where["gateway"], release=release.id, split=split)
 
 
-def _service(
-    name: str, ports: Ports, flags: list[str], env: Mapping[str, str] = MappingProxyType({})
-) -> ChildSpec:
+def _service(name: str, ports: Ports, flags: list[str]) -> ChildSpec:
     port: int = getattr(ports, name)
     address = f"{HOST}:{port}"
     listening = ["--address", address, "--metrics-port", str(ports.metrics(port))]
@@ -83,7 +74,7 @@ def _service(
         argv=(sys.executable, "-m", f"hemline.{name}", *flags, *listening),
         address=address,
         health=(f"grpc://{address}",),
-        env={**ONE_THREAD, **env},
+        env=ONE_THREAD,
     )
 
 

@@ -1,1 +1,0 @@
-"""Benchmarks of a running cluster, as `hemline bench` runs them."""
