@@ -3,15 +3,20 @@
 HemlineError
 ├── InvalidInputError        the caller sent something wrong; names the field   INVALID_ARGUMENT
 │   └── BadImageError        an image that is malformed, too large, or of a format we refuse
+├── UnauthenticatedError     the caller did not say, or not prove, who it is    UNAUTHENTICATED
+├── ForbiddenError           the caller is known and may not do this            PERMISSION_DENIED
 ├── NotFoundError            the named thing does not exist                     NOT_FOUND
 ├── DeadlineError            the caller's time ran out                          DEADLINE_EXCEEDED
 ├── OverloadedError          a bounded queue is full; try again later           RESOURCE_EXHAUSTED
+│   └── RateLimitedError     the caller is faster than its limit; says when to try again
 ├── UnavailableError         a part of the cluster cannot be reached            UNAVAILABLE
+├── SetupError               a server we depend on is set up so that it cannot serve us
+│                                                                                FAILED_PRECONDITION
 ├── ReleaseError             a release is incomplete, altered or mismatched     FAILED_PRECONDITION
 ├── CatalogueError           a catalogue cannot be read at all                  (command line only)
 └── NotBuiltError            the call is specified but not built yet            UNIMPLEMENTED
 
-`hemline.rpc` is the one place that turns these into gRPC statuses and back.
+`hemline.statuses` is the one place that turns these into gRPC statuses and back.
 """
 
 from __future__ import annotations
@@ -34,6 +39,14 @@ class BadImageError(InvalidInputError):
     """An image could not be accepted: wrong format, too many bytes or pixels, or broken data."""
 
 
+class UnauthenticatedError(HemlineError):
+    """A call needs an API key and came without one, or with one that is not in force."""
+
+
+class ForbiddenError(HemlineError):
+    """The API key of a call does not allow that call."""
+
+
 class NotFoundError(HemlineError):
     """The user, item, release or model that was named does not exist."""
 
@@ -46,8 +59,23 @@ class OverloadedError(HemlineError):
     """A bounded queue is full."""
 
 
+class RateLimitedError(OverloadedError):
+    """The caller used up its rate limit; it may try again `retry_after_s` seconds from now."""
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class UnavailableError(HemlineError):
     """A backend (Triton, event log, user state, another service) did not answer."""
+
+
+class SetupError(HemlineError):
+    """A server Hemline depends on has settings, credentials or contents it cannot work with.
+
+    Trying again does not help: somebody has to change the server, or the way it is asked.
+    """
 
 
 class ReleaseError(HemlineError):

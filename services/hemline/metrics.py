@@ -43,6 +43,12 @@ UPDATE_CONFLICTS = Counter(
 VECTORS_SKIPPED = Counter(
     "hemline_user_vectors_skipped_total", "States stored without a user vector", ["reason"]
 )
+USER_STATE_ERRORS = Counter(
+    "hemline_user_state_errors_total", "Calls to the user state store that failed", ["reason"]
+)
+USER_STATE_AWAY = Gauge(
+    "hemline_user_state_away", "1 while calls to the user state store are refused without trying"
+)
 PUBLISH_QUEUE = Gauge("hemline_publish_queue_depth", "Records waiting for the event log")
 
 ENCODER_SECONDS = Histogram(

@@ -12,6 +12,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from hemline.boundary import CallerInLogs
 from hemline.errors import HemlineError
 
 C = TypeVar("C")
@@ -41,10 +42,12 @@ def read_config(kind: type[C], process: str, argv: Sequence[str] | None = None) 
 
 def run_process(main: Callable[[C], Coroutine[Any, Any, None]], config: C) -> None:
     """Run a service's `main` until it returns; exit 1 with one line on an error it can name."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(CallerInLogs())
     logging.basicConfig(
         level=os.environ.get("HEMLINE_LOG_LEVEL", "INFO"),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s%(caller)s: %(message)s",
+        handlers=[handler],
     )
     try:
         asyncio.run(main(config))
@@ -57,7 +60,6 @@ def _reader(hint: Any) -> Callable[[str], Any]:
     if hint is bool:
         return _read_bool
     readers: dict[Any, Callable[[str], Any]] = {int: int, float: float, Path: Path}
-    readers[Path | None] = Path
     return readers.get(hint, str)
 
 

@@ -1,99 +1,30 @@
 """The one place where gRPC servers and channels are made.
 
-A server gets TLS, health, limits, metrics, typed errors and a graceful stop; a channel gets TLS,
-keepalive and typed errors back. `HemlineError`s cross the wire once, here, with the field that was
-wrong as a google.rpc.BadRequest detail.
+A server gets TLS, health, limits, a graceful stop, and a `hemline.boundary` with callers, metrics
+and typed errors; a channel gets TLS, keepalive and typed errors back.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import signal
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
-from google.protobuf import any_pb2
-from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from hemline import metrics
-from hemline.errors import (
-    DeadlineError,
-    HemlineError,
-    InvalidInputError,
-    NotBuiltError,
-    NotFoundError,
-    OverloadedError,
-    ReleaseError,
-    UnavailableError,
-)
+from hemline.boundary import Admission, Boundary
+from hemline.errors import InvalidInputError
+from hemline.statuses import error_from
 from hemline.tls import ClientTls, ServerTlsSettings, server_tls
 
-logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # two images of the allowed size and their fields
-DETAILS_KEY = "grpc-status-details-bin"
-LIVENESS = "liveness"  # health service for liveness probes: SERVING as long as the process answers
-
-# Among several addresses (dns:///NAME:PORT, ipv4:A:1,B:2) calls take turns, and a server that says
-# NOT_SERVING gets no more of them.
-_BALANCED = json.dumps(
-    {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
-)
-
-STATUS: dict[type[HemlineError], grpc.StatusCode] = {
-    InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,
-    NotFoundError: grpc.StatusCode.NOT_FOUND,
-    DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
-    OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    UnavailableError: grpc.StatusCode.UNAVAILABLE,
-    ReleaseError: grpc.StatusCode.FAILED_PRECONDITION,
-    NotBuiltError: grpc.StatusCode.UNIMPLEMENTED,
-}
-_ERROR_OF = {code: error for error, code in STATUS.items() if error is not InvalidInputError}
-
-
-def status_of(error: HemlineError) -> grpc.StatusCode:
-    """The gRPC status an error crosses the wire as."""
-    for kind in type(error).__mro__:
-        if kind in STATUS:
-            return STATUS[kind]
-    return grpc.StatusCode.INTERNAL
-
-
-def status_details(error: InvalidInputError) -> bytes:
-    """A serialised google.rpc.Status that names the bad field."""
-    violation = error_details_pb2.BadRequest.FieldViolation(
-        field=error.field, description=error.reason
-    )
-    detail = any_pb2.Any()
-    detail.Pack(error_details_pb2.BadRequest(field_violations=[violation]))
-    status = status_pb2.Status(code=code_pb2.INVALID_ARGUMENT, message=str(error), details=[detail])
-    return bytes(status.SerializeToString())
-
-
-def error_from(error: grpc.aio.AioRpcError) -> HemlineError:
-    """The typed error behind a failed call, the inverse of what the server sent."""
-    message = error.details() or error.code().name
-    if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
-        metadata: Any = error.trailing_metadata() or ()
-        for key, value in metadata:
-            if key == DETAILS_KEY and isinstance(value, bytes):
-                for detail in status_pb2.Status.FromString(value).details:
-                    bad = error_details_pb2.BadRequest()
-                    if detail.Unpack(bad) and bad.field_violations:
-                        first = bad.field_violations[0]
-                        return InvalidInputError(first.field, first.description)
-        return InvalidInputError("request", message)
-    return _ERROR_OF.get(error.code(), UnavailableError)(message)
 
 
 async def call(method: Any, request: Any, timeout_s: float) -> Any:
@@ -105,83 +36,17 @@ async def call(method: Any, request: Any, timeout_s: float) -> Any:
 
 
 def connect(address: str, tls: ClientTls | None = None) -> grpc.aio.Channel:
-    """A channel to a service; it connects lazily, and again whenever the other side comes back.
-
-    address: HOST:PORT, or dns:///NAME:PORT for all servers that the name resolves to.
-    """
+    """A channel to a service; it connects lazily, and again whenever the other side comes back."""
     options = [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.max_reconnect_backoff_ms", 1_000),
         ("grpc.enable_http_proxy", 0),  # services of one cluster see each other
-        ("grpc.service_config", _BALANCED),
-        ("grpc.dns_min_time_between_resolutions_ms", 2_000),  # new servers are found soon
     ]
     if tls is not None:
         return grpc.aio.secure_channel(address, tls.credentials(), options=options)
     return grpc.aio.insecure_channel(address, options=options)
-
-
-class Boundary(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Counts and times every call, and turns errors into statuses."""
-
-    async def intercept_service(
-        self, continuation: Callable[..., Awaitable[Any]], details: grpc.HandlerCallDetails
-    ) -> Any:
-        handler = await continuation(details)
-        if handler is None:
-            return None
-        method = details.method.removeprefix("/")
-        codec = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
-        if handler.unary_unary:
-            bounded = _bounded(method, handler.unary_unary)
-            return grpc.unary_unary_rpc_method_handler(bounded, **codec)
-        if handler.stream_unary:
-            bounded = _bounded(method, handler.stream_unary)
-            return grpc.stream_unary_rpc_method_handler(bounded, **codec)
-        return handler  # health watches and reflection, which stream answers
-
-
-def _bounded(method: str, answer: Callable[[Any, Any], Awaitable[T]]) -> Any:
-    seconds = metrics.REQUEST_SECONDS.labels(method)
-    answered_ok = metrics.REQUESTS.labels(method, "OK")
-
-    async def bounded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> T:
-        began = time.perf_counter()
-        metrics.REQUESTS_IN_FLIGHT.inc()
-        try:
-            response = await answer(request, context)
-            answered_ok.inc()
-            return response
-        except HemlineError as error:
-            code = status_of(error)
-            metrics.REQUESTS.labels(method, code.name).inc()
-            trailing = (
-                ((DETAILS_KEY, status_details(error)),)
-                if isinstance(error, InvalidInputError)
-                else ()
-            )
-            await context.abort(code, str(error), trailing)
-            raise  # abort never returns
-        except asyncio.CancelledError:
-            metrics.REQUESTS.labels(method, "CANCELLED").inc()
-            raise
-        except grpc.aio.AbortError:
-            raise
-        except Exception:
-            metrics.REQUESTS.labels(method, "INTERNAL").inc()
-            logger.exception("%s failed", method)
-            await context.abort(grpc.StatusCode.INTERNAL, "internal error; see the server's log")
-            raise
-        finally:
-            metrics.REQUESTS_IN_FLIGHT.dec()
-            seconds.observe(time.perf_counter() - began)
-
-    return bounded
 
 
 def time_left_s(context: Any, default_s: float = 1.0) -> float:
@@ -195,8 +60,10 @@ class ServerSettings(ServerTlsSettings):
     """What every process that serves gRPC can be told; a part of its Config."""
 
     reflection: bool = False  # tell anybody who asks which calls and messages there are
-    drain_s: float = 0.0  # asked to stop, answer on for so long, as NOT_SERVING
-    max_connection_age_s: float = 0.0  # then clients connect anew and find new servers; 0: never
+    stream_idle_s: float = 120.0  # a stream on which nothing comes for so long is ended
+    # A connection older than this is closed after its calls, so that clients look for new servers;
+    # 0: never.
+    max_connection_age_s: float = 0.0
 
 
 _DEFAULTS = ServerSettings()
@@ -209,21 +76,21 @@ class Server:
     are of no use.
     """
 
-    def __init__(self, address: str, settings: ServerSettings = _DEFAULTS) -> None:
-        options = [
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.so_reuseport", 0),  # a second process on the same port is a mistake; say so
-        ]
-        if settings.max_connection_age_s:
-            options.append(("grpc.max_connection_age_ms", int(settings.max_connection_age_s * 1e3)))
-        self._server = grpc.aio.server(interceptors=[Boundary()], options=options)
+    def __init__(
+        self,
+        address: str,
+        settings: ServerSettings = _DEFAULTS,
+        admission: Admission | None = None,
+    ) -> None:
+        """admission: who may call what; None: anybody anything."""
+        boundary = Boundary(admission, settings.stream_idle_s)
+        options = _server_options(settings)
+        self._server = grpc.aio.server(interceptors=[boundary], options=options)
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._names = [health.SERVICE_NAME]
         self._address = address
         self._reflection = settings.reflection
-        self._drain_s = settings.drain_s
         self._tls = server_tls(settings)
         self.port = 0
 
@@ -246,7 +113,7 @@ class Server:
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._address}: {error}") from error
         await self._server.start()
-        for name in ("", LIVENESS, *self._names):
+        for name in ("", *self._names):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, grace_s: float = 5.0) -> None:
@@ -254,23 +121,33 @@ class Server:
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_s)
 
-    async def drain(self) -> None:
-        """Report NOT_SERVING and answer on for the settings' `drain_s`.
-
-        Balancers that still send calls get answers until they have noticed. The liveness service
-        stays SERVING: a process that drains is well and must not be killed for it.
-        """
-        if self._drain_s:
-            logger.info("draining for %g s", self._drain_s)
-            for name in ("", *self._names):
-                await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
-            await asyncio.sleep(self._drain_s)
-
     async def run_until_signal(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain and stop gracefully."""
+        """Serve until SIGTERM or SIGINT, then stop gracefully."""
         await wait_for_signal()
-        await self.drain()
         await self.stop()
+
+
+def _server_options(settings: ServerSettings) -> list[tuple[str, int]]:
+    """What one connection may cost. Streams over the limit wait at the client."""
+    options = [
+        ("grpc.so_reuseport", 0),  # a second process on the same port is a mistake; say so
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_metadata_size", 8 * 1024),  # over this, refused more and more often …
+        ("grpc.absolute_max_metadata_size", 16 * 1024),  # … up to always
+        ("grpc.max_concurrent_streams", 1024),
+        ("grpc.server_handshake_timeout_ms", 10_000),
+        ("grpc.max_connection_idle_ms", 300_000),
+        ("grpc.keepalive_time_ms", 60_000),  # a peer that is gone without a word is noticed
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # Our channels ping every 30 s; whoever does so more than twice too often is cut off.
+        ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+        ("grpc.http2.max_ping_strikes", 2),
+    ]
+    if settings.max_connection_age_s:
+        options.append(("grpc.max_connection_age_ms", int(settings.max_connection_age_s * 1000)))
+        options.append(("grpc.max_connection_age_grace_ms", 60_000))
+    return options
 
 
 async def wait_for_signal() -> None:

@@ -9,14 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hemline.errors import UnavailableError
-from hemline.sqlite_database import Database
+from hemline.lineage import Lineage, Progress
+from hemline.sqlite_database import Database, sqlite_errors
 from hemline.user_state import UserState, decode_user_state, encode_user_state, user_hash
 
-_SCHEMA = """
+_LINEAGE_TABLES = """
+CREATE TABLE lineage (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    id INTEGER NOT NULL,
+    log TEXT NOT NULL,
+    kept TEXT NOT NULL  -- ids, with spaces between
+) STRICT;
+CREATE TABLE positions (
+    partition INTEGER PRIMARY KEY,
+    offset INTEGER NOT NULL  -- of the next record to apply
+) STRICT
+"""
+_SCHEMA = f"""
+{_LINEAGE_TABLES};
 CREATE TABLE users (
     id INTEGER PRIMARY KEY,
     user_hash BLOB NOT NULL UNIQUE,
@@ -30,6 +44,13 @@ _UPDATE = "UPDATE users SET version = version + 1, record = ? WHERE user_hash = 
 _ERASE = """
 INSERT INTO users (user_hash, version, record) VALUES (?, 1, NULL)
 ON CONFLICT DO UPDATE SET version = version + 1, record = NULL
+"""
+
+_LINEAGE = "SELECT id FROM lineage"
+_PROGRESS = "SELECT id, log, kept, partition, offset FROM lineage LEFT JOIN positions"
+_ADVANCE = """
+INSERT INTO positions (partition, offset) VALUES (?, ?)
+ON CONFLICT DO UPDATE SET offset = max(offset, excluded.offset)
 """
 
 
@@ -56,7 +77,8 @@ class SqliteUserStates:
         self._database = Database(
             Path(path),
             _SCHEMA,
-            version=1,
+            version=2,
+            upgrades={1: _LINEAGE_TABLES},
             timeout_s=timeout_s,
             max_waiting=max_waiting,
             max_waiting_bytes=max_waiting_bytes,
@@ -90,6 +112,44 @@ class SqliteUserStates:
 
         return await self._database.write(erase, scrub=True)
 
+    async def check(self) -> None:
+        self._database.reader()
+
+    async def progress(self) -> Progress | None:
+        reader = self._database.reader()
+        with sqlite_errors(self._database.path):
+            found = _read_progress(reader)
+        return found
+
+    async def begin(self, lineage: Lineage, instead_of: Lineage | None) -> bool:
+        kept = " ".join(map(str, lineage.kept))
+
+        def begin(connection: sqlite3.Connection) -> bool:
+            row = connection.execute(_LINEAGE).fetchone()
+            if (row and row[0]) != (instead_of and instead_of.id):
+                return False
+            connection.execute("DELETE FROM lineage")
+            connection.execute("DELETE FROM positions")
+            row = (lineage.id, lineage.log, kept)
+            connection.execute("INSERT INTO lineage VALUES (1, ?, ?, ?)", row)
+            return True
+
+        return await self._database.write(begin)
+
+    async def advance(self, lineage: Lineage, steps: Mapping[int, range]) -> bool:
+        rows = [(partition, applied.stop) for partition, applied in steps.items()]
+
+        def advance(connection: sqlite3.Connection) -> bool:
+            found = _read_progress(connection)
+            if found is None or found.lineage.id != lineage.id:
+                return False
+            if any(found.positions.get(p, 0) < applied.start for p, applied in steps.items()):
+                return False
+            connection.executemany(_ADVANCE, rows)
+            return True
+
+        return await self._database.write(advance)
+
     async def close(self) -> None:
         await self._database.close()
 
@@ -112,6 +172,15 @@ class SqliteUserStates:
         except sqlite3.Error as error:
             raise UnavailableError(f"{self._database.path}: {error}") from error
         return (0, None) if row is None else (row[0], row[1])
+
+
+def _read_progress(connection: sqlite3.Connection) -> Progress | None:
+    rows = connection.execute(_PROGRESS).fetchall()
+    if not rows:
+        return None
+    id_, log, kept = rows[0][:3]
+    positions = {partition: offset for *_, partition, offset in rows if partition is not None}
+    return Progress(Lineage(id_, log, tuple(map(int, kept.split()))), positions)
 
 
 def _key(user_id: str) -> bytes:

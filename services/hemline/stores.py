@@ -2,18 +2,21 @@
 
 sqlite:PATH                     one file, for all processes of one machine (the default)
 kafka://HOST:PORT[,HOST:PORT]   `hemline.kafka_event_log`
-redis://HOST:PORT/DB            `hemline.redis_user_state`
+redis://HOST:PORT/DB …          `hemline.redis_user_state`; all forms are in `hemline.redis_url`
 
 A client is imported only when its URL asks for it.
 """
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
-from hemline.errors import InvalidInputError
+from hemline.errors import InvalidInputError, UnavailableError
 from hemline.event_log import EventLog
 from hemline.user_state import UserStates
+
+logger = logging.getLogger(__name__)
 
 
 def open_event_log(url: str) -> EventLog:
@@ -35,4 +38,19 @@ def open_user_states(url: str) -> UserStates:
         from hemline.sqlite_user_state import SqliteUserStates
 
         return SqliteUserStates(Path(rest))
+    if kind.startswith("redis"):
+        from hemline.redis_user_state import RedisUserStates
+
+        return RedisUserStates(url)
     raise InvalidInputError("users", f"{url!r} is no user state; it begins with sqlite: or redis:")
+
+
+async def check_user_states(users: UserStates) -> None:
+    """Refuse to start on a store that cannot serve us; one that is away may come back.
+
+    Raises SetupError.
+    """
+    try:
+        await users.check()
+    except UnavailableError as error:
+        logger.warning("starting without the user states: %s", error)

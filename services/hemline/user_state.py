@@ -8,7 +8,7 @@ updater makes a new one and asks the store to put it in the place of the one it 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple, Protocol
 
@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 
 from hemline.errors import HemlineError, InvalidInputError
 from hemline.event_log import Position
+from hemline.lineage import Lineage, Progress
 from hemline.v1 import user_state_pb2 as pb
 from hemline.vectors import F32, pack_f32, unpack_f32
 
@@ -85,6 +86,7 @@ class UserState:
     applied: the last record of the event log that was applied: a record delivered twice is
         applied once.
     vector: None when it must be computed anew.
+    lineage: the id of the `Lineage` it was written in; 0 for a state from before there were any.
     """
 
     user_id: str
@@ -94,6 +96,7 @@ class UserState:
     applied: Position | None = None
     imported: ImportedHistory | None = None
     vector: UserVector | None = None
+    lineage: int = 0
 
     def seen_event(self, event_id: str) -> bool:
         """Whether the event is among the MAX_RECENT_EVENTS applied last."""
@@ -144,6 +147,33 @@ class UserStates(Protocol):
         """
         ...
 
+    async def check(self) -> None:
+        """Whether the store can be used at all; to be asked when a process starts.
+
+        Raises SetupError when somebody has to change something first (credentials, settings that
+        would lose states, states of another version), UnavailableError when it is merely away.
+        """
+        ...
+
+    async def progress(self) -> Progress | None:
+        """What has been applied, see hemline.lineage; None when nothing says so: the store is new,
+        or was lost."""
+        ...
+
+    async def begin(self, lineage: Lineage, instead_of: Lineage | None) -> bool:
+        """Makes this the lineage, without positions; False when the stored one is no longer
+        `instead_of`. The states stay as they are."""
+        ...
+
+    async def advance(self, lineage: Lineage, steps: Mapping[int, range]) -> bool:
+        """Remembers that these offsets of each partition are applied; to be called after their
+        states were stored. A position never moves back.
+
+        False, and nothing is remembered, when another lineage is stored, or when a position lies
+        before the start of its range: the store was lost, or fell back to an older copy.
+        """
+        ...
+
     async def close(self) -> None:
         """Finishes the writes that wait, then closes. Harmless twice."""
         ...
@@ -171,6 +201,7 @@ def encode_user_state(state: UserState) -> bytes:
     if len(state.history) > MAX_HISTORY or len(state.recent_event_ids) > MAX_RECENT_EVENTS:
         raise ValueError(f"{len(state.history)} interactions, {len(state.recent_event_ids)} ids")
     record = pb.StoredUserState(schema_version=SCHEMA_VERSION, user_id=state.user_id)
+    record.lineage = state.lineage
     record.recent_event_ids.extend(state.recent_event_ids)
     if state.history:
         item_ids, kinds, occurred_ms = zip(*state.history, strict=True)
@@ -218,6 +249,7 @@ def decode_user_state(user_id: str, version: int, data: bytes) -> UserState:
                 if record.HasField("vector")
                 else None
             ),
+            lineage=record.lineage,
         )
     except (DecodeError, ValueError, IndexError, InvalidInputError) as error:
         raise UnreadableStateError(user_id, str(error)) from error

@@ -22,6 +22,7 @@ import pytest
 
 from hemline.errors import InvalidInputError, UnavailableError
 from hemline.event_log import Position
+from hemline.lineage import Lineage, Progress
 from hemline.user_state import (
     MAX_HISTORY,
     MAX_RECENT_EVENTS,
@@ -78,6 +79,7 @@ def full_state(user_id: str, mark: str = "item") -> UserState:
             f"clip-{mark}", rng.standard_normal(256, np.float32), 12.5, 4, 1_700_000_000_000
         ),
         vector=UserVector(f"release-{mark}", rng.standard_normal(64, np.float32)),
+        lineage=2**63 - 1,
     )
 
 
@@ -224,6 +226,51 @@ class UserStatesContract:
         assert await reopened.compare_and_set([fresh]) == [True]
         assert await reopened.get(user) == UserState(user, version=3)
         await reopened.close()
+
+    async def test_a_new_store_has_no_lineage_and_takes_the_first(
+        self, target: StoreTarget, states: UserStates
+    ) -> None:
+        await states.check()
+        assert await states.progress() is None
+        first = Lineage(2**62, "log-1", kept=(5, 2**61))
+        assert await states.advance(first, {0: range(0, 7)}) is False
+        assert await states.begin(first, instead_of=Lineage(3, "log-0")) is False
+        assert await states.begin(first, instead_of=None) is True
+        assert await states.begin(Lineage(4, "log-1"), instead_of=None) is False
+        other_client = target.open()
+        assert await other_client.progress() == Progress(first, {})
+        await other_client.close()
+
+    async def test_positions_move_on_together_and_never_back(self, states: UserStates) -> None:
+        lineage = Lineage(1, "log")
+        await states.begin(lineage, None)
+        assert await states.advance(lineage, {0: range(0, 10), 11: range(0, 2**40)})
+        assert await states.advance(lineage, {0: range(4, 8)}), "repeats are harmless"
+        assert await states.progress() == Progress(lineage, {0: 10, 11: 2**40})
+        assert not await states.advance(lineage, {0: range(10, 12), 11: range(2**40 + 1, 2**41)})
+        assert not await states.advance(lineage, {3: range(1, 2)})
+        assert await states.progress() == Progress(lineage, {0: 10, 11: 2**40})
+
+    async def test_a_new_lineage_starts_at_the_first_record_and_leaves_the_states(
+        self, states: UserStates, user: str
+    ) -> None:
+        old, new = Lineage(1, "log"), Lineage(2, "log-2", kept=(1,))
+        await states.begin(old, None)
+        await states.compare_and_set([UserState(user, lineage=1)])
+        await states.advance(old, {0: range(0, 10)})
+        assert await states.begin(new, instead_of=old)
+        assert await states.progress() == Progress(new, {})
+        assert await states.advance(old, {0: range(10, 11)}) is False
+        assert await states.progress() == Progress(new, {})
+        assert await states.get(user) == UserState(user, version=1, lineage=1)
+
+    async def test_of_two_that_begin_a_lineage_one_does(self, states: UserStates) -> None:
+        begun = await asyncio.gather(*(states.begin(Lineage(n, "log"), None) for n in (1, 2, 3)))
+        progress = await states.progress()
+        assert progress is not None
+        assert [n for n, done in zip((1, 2, 3), begun, strict=True) if done] == [
+            progress.lineage.id
+        ]
 
     async def test_a_closed_store_says_so(self, target: StoreTarget, user: str) -> None:
         states = target.open()

@@ -123,8 +123,6 @@ def test_the_verbs_are_those_promised() -> None:
             "release promote",
             "release rollback",
             "release verify",
-            "release fetch",
-            "release triton-models",
             "up",
             "down",
             "status",
@@ -134,6 +132,7 @@ def test_the_verbs_are_those_promised() -> None:
             "click",
             "user",
             "import-history",
+            "bench serve",
         )
     )
 

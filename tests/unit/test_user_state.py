@@ -62,6 +62,7 @@ user_states = st.builds(
         imported_ms=times,
     ),
     vector=st.none() | st.builds(UserVector, texts, vectors),
+    lineage=st.integers(0, 2**64 - 1),
 )
 
 

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from hemline.cli import ask, catalog, cluster, demo, release, shopper, train
+from hemline.cli import ask, bench, catalog, cluster, demo, release, shopper, train
 from hemline.errors import HemlineError
 
 
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="`hemline VERB --help` shows an example of each. First time: `hemline demo`.",
     )
     verbs = top.add_subparsers(metavar="VERB", required=True)
-    for group in (demo, catalog, train, release, cluster, ask, shopper):
+    for group in (demo, catalog, train, release, cluster, ask, shopper, bench):
         group.add_verbs(verbs)
     return top
 
@@ -43,11 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         what = f"{error.filename}: " if error.filename else ""
         return _failed(f"{what}{error.strerror or error}")
-    except ModuleNotFoundError as error:
-        return _failed(
-            f"this verb needs the Python module {error.name}, which serving does without: "
-            "pip install 'hemline[training]'"
-        )
     except KeyboardInterrupt:
         print("hemline: interrupted", file=sys.stderr)
         return 130

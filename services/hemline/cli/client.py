@@ -13,7 +13,8 @@ import grpc
 
 from hemline.errors import NotFoundError, UnavailableError
 from hemline.local.cluster_file import read_cluster, supervisor_pid
-from hemline.rpc import MAX_MESSAGE_BYTES, error_from
+from hemline.rpc import MAX_MESSAGE_BYTES
+from hemline.statuses import error_from
 from hemline.v1 import (
     common_pb2,
     event_pb2,

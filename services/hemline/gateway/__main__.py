@@ -23,7 +23,7 @@ from hemline.releases import Release, open_release
 from hemline.reranker.rerank import BlendReranker
 from hemline.retrieval.index import FlatRetrieval
 from hemline.rpc import Server, ServerSettings, connect
-from hemline.stores import open_event_log, open_user_states
+from hemline.stores import check_user_states, open_event_log, open_user_states
 from hemline.tls import ClientTlsSettings, client_tls
 from hemline.triton import TritonEncoders
 
@@ -49,6 +49,7 @@ async def main(config: Config) -> None:
         stack.push_async_callback(log.close)
         users = open_user_states(config.users)
         stack.push_async_callback(users.close)
+        await check_user_states(users)
         encoders = TritonEncoders(config.triton)
         stack.push_async_callback(encoders.close)
         retrieval = await _retrieval(config, release, stack)

@@ -1,13 +1,15 @@
-"""Is a process ready? Asked over gRPC health or HTTP, as its URL says.
+"""Is a process ready? Asked over gRPC health, HTTP or Redis, as its URL says.
 
 grpc://127.0.0.1:7100                                   gRPC health of the whole server
 http://127.0.0.1:7110/v2/models/user_tower/versions/3/ready   any HTTP path that answers 200
+redis://127.0.0.1:7122                                  PING; wanting a password counts as an answer
 """
 
 from __future__ import annotations
 
 import asyncio
 import http.client
+import socket
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -26,6 +28,8 @@ async def _check(url: str, timeout_s: float) -> str | None:
     parts = urlsplit(url)
     if parts.scheme == "grpc":
         return await _check_grpc(parts.netloc, timeout_s)
+    if parts.scheme == "redis":
+        return await asyncio.to_thread(_check_redis, parts.netloc, timeout_s)
     return await asyncio.to_thread(_check_http, parts.netloc, parts.path, timeout_s)
 
 
@@ -54,3 +58,14 @@ def _check_http(address: str, path: str, timeout_s: float) -> str | None:
         return f"{address} {error}"
     finally:
         connection.close()
+
+
+def _check_redis(address: str, timeout_s: float) -> str | None:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout_s) as connection:
+            connection.sendall(b"PING\r\n")
+            answer = connection.recv(256).decode(errors="replace").strip()
+    except OSError as error:
+        return f"{address} {error}"
+    return None if answer.startswith(("+PONG", "-NOAUTH")) else f"{address} answers {answer!r}"

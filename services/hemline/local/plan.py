@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from hemline.local.child import ChildSpec
 from hemline.local.ports import Ports
@@ -23,11 +25,15 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 @dataclass(frozen=True)
 class Backing:
     """Where events and user states are kept, as URLs of hemline.stores, and the servers started for
-    that here, in order."""
+    that here, in order.
+
+    env: secrets for the processes that use them; they do not belong on a command line.
+    """
 
     log: str
     users: str
     servers: tuple[ChildSpec, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 def plan_cluster(
@@ -57,15 +63,18 @@ def plan_cluster(
         for name in ("retrieval", "reranker"):
             specs.append(_service(name, ports, ["--releases", str(releases)]))
             apart += [f"--{name}", where[name]]
-    specs.append(_service("updater", ports, [*stores, *encoders]))
+    specs.append(_service("updater", ports, [*stores, *encoders], backing.env))
     # On one's own machine, grpcurl and the like may ask the gateway what it offers.
-    specs.append(_service("gateway", ports, [*stores, *encoders, *apart, "--reflection", "true"]))
+    flags = [*stores, *encoders, *apart, "--reflection", "true"]
+    specs.append(_service("gateway", ports, flags, backing.env))
     if prometheus is not None:
         specs.append(prometheus)
     return Cluster(tuple(specs), gateway=where["gateway"], release=release.id, split=split)
 
 
-def _service(name: str, ports: Ports, flags: list[str]) -> ChildSpec:
+def _service(
+    name: str, ports: Ports, flags: list[str], env: Mapping[str, str] = MappingProxyType({})
+) -> ChildSpec:
     port: int = getattr(ports, name)
     address = f"{HOST}:{port}"
     listening = ["--address", address, "--metrics-port", str(ports.metrics(port))]
@@ -74,7 +83,7 @@ def _service(name: str, ports: Ports, flags: list[str]) -> ChildSpec:
         argv=(sys.executable, "-m", f"hemline.{name}", *flags, *listening),
         address=address,
         health=(f"grpc://{address}",),
-        env=ONE_THREAD,
+        env={**ONE_THREAD, **env},
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,10 @@ from hemline.local.cluster_file import (
 from hemline.local.plan import Backing, plan_cluster
 from hemline.local.ports import DEFAULT_BASE, Ports, choose_ports
 from hemline.local.prometheus_server import install_prometheus, is_installed, prometheus_spec
+from hemline.local.redis_server import HOST, install_redis, redis_password, redis_spec
 from hemline.local.supervisor import Cluster, Supervisor, say, supervise
 from hemline.local.triton_server import VERSION, TritonInstall, install_triton, triton_command
+from hemline.redis_url import PASSWORD, read_redis_url
 from hemline.releases import current_id, open_release
 from hemline.triton_repository import model_templates, prepare_model_repository
 
@@ -123,9 +126,18 @@ def _backing(config: UpConfig, ports: Ports) -> Backing:
     servers: list[ChildSpec] = []
     if config.kafka:
         raise NotBuiltError("--kafka is not built yet")
-    if config.redis:
-        raise NotBuiltError("--redis is not built yet")
-    return Backing(log, users, tuple(servers))
+    env: dict[str, str] = {}
+    if config.redis == "local":
+        folder = config.run / "redis"
+        if shutil.which("redis-server") is None:
+            say("installing Debian's redis-server")
+        servers.append(redis_spec(install_redis(), ports.redis, folder))
+        users = f"redis://{HOST}:{ports.redis}"
+        env[PASSWORD] = redis_password(folder)
+    elif config.redis:
+        read_redis_url(config.redis)  # refused here, and not by four processes one after the other
+        users = config.redis
+    return Backing(log, users, tuple(servers), env)
 
 
 def _prometheus(config: UpConfig, ports: Ports) -> ChildSpec | None:

@@ -10,7 +10,7 @@ from hemline.metrics import RELEASE, serve_metrics
 from hemline.process import read_config, run_process
 from hemline.releases import open_release
 from hemline.rpc import Server, ServerSettings, wait_for_signal
-from hemline.stores import open_event_log, open_user_states
+from hemline.stores import check_user_states, open_event_log, open_user_states
 from hemline.triton import TritonEncoders
 from hemline.updater.update import Updater
 
@@ -30,6 +30,7 @@ async def main(config: Config) -> None:
     release = open_release(config.releases)
     log = open_event_log(config.log)
     users = open_user_states(config.users)
+    await check_user_states(users)
     encoders = TritonEncoders(config.triton)
     server = Server(config.address, config)
     serve_metrics(config.metrics_host, config.metrics_port)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhemline/v1/user_state.proto\x12\nhemline.v1\"\x87\x02\n\x0fStoredUserState\x12\x16\n\x0eschema_version\x18\x01 \x01(\r\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12*\n\x07history\x18\x03 \x01(\x0b\x32\x19.hemline.v1.StoredHistory\x12\x18\n\x10recent_event_ids\x18\x04 \x03(\x06\x12+\n\x07\x61pplied\x18\x05 \x01(\x0b\x32\x1a.hemline.v1.StoredPosition\x12*\n\x08imported\x18\x06 \x01(\x0b\x32\x18.hemline.v1.StoredImport\x12,\n\x06vector\x18\x07 \x01(\x0b\x32\x1c.hemline.v1.StoredUserVector\"Y\n\rStoredHistory\x12\x10\n\x08item_ids\x18\x01 \x03(\t\x12\r\n\x05kinds\x18\x02 \x03(\r\x12\x13\n\x0boccurred_ms\x18\x03 \x03(\x03\x12\x12\n\nkind_names\x18\x04 \x03(\t\"3\n\x0eStoredPosition\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"f\n\x0cStoredImport\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x0e\n\x06vector\x18\x02 \x01(\x0c\x12\x0e\n\x06weight\x18\x03 \x01(\x01\x12\r\n\x05items\x18\x04 \x01(\r\x12\x13\n\x0bimported_ms\x18\x05 \x01(\x03\"3\n\x10StoredUserVector\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x0e\n\x06vector\x18\x02 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhemline/v1/user_state.proto\x12\nhemline.v1\"\x98\x02\n\x0fStoredUserState\x12\x16\n\x0eschema_version\x18\x01 \x01(\r\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12*\n\x07history\x18\x03 \x01(\x0b\x32\x19.hemline.v1.StoredHistory\x12\x18\n\x10recent_event_ids\x18\x04 \x03(\x06\x12+\n\x07\x61pplied\x18\x05 \x01(\x0b\x32\x1a.hemline.v1.StoredPosition\x12*\n\x08imported\x18\x06 \x01(\x0b\x32\x18.hemline.v1.StoredImport\x12,\n\x06vector\x18\x07 \x01(\x0b\x32\x1c.hemline.v1.StoredUserVector\x12\x0f\n\x07lineage\x18\x08 \x01(\x04\"Y\n\rStoredHistory\x12\x10\n\x08item_ids\x18\x01 \x03(\t\x12\r\n\x05kinds\x18\x02 \x03(\r\x12\x13\n\x0boccurred_ms\x18\x03 \x03(\x03\x12\x12\n\nkind_names\x18\x04 \x03(\t\"3\n\x0eStoredPosition\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"f\n\x0cStoredImport\x12\x12\n\nencoder_id\x18\x01 \x01(\t\x12\x0e\n\x06vector\x18\x02 \x01(\x0c\x12\x0e\n\x06weight\x18\x03 \x01(\x01\x12\r\n\x05items\x18\x04 \x01(\r\x12\x13\n\x0bimported_ms\x18\x05 \x01(\x03\"3\n\x10StoredUserVector\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x0e\n\x06vector\x18\x02 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,13 +32,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hemline.v1.user_state_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STOREDUSERSTATE']._serialized_start=44
-  _globals['_STOREDUSERSTATE']._serialized_end=307
-  _globals['_STOREDHISTORY']._serialized_start=309
-  _globals['_STOREDHISTORY']._serialized_end=398
-  _globals['_STOREDPOSITION']._serialized_start=400
-  _globals['_STOREDPOSITION']._serialized_end=451
-  _globals['_STOREDIMPORT']._serialized_start=453
-  _globals['_STOREDIMPORT']._serialized_end=555
-  _globals['_STOREDUSERVECTOR']._serialized_start=557
-  _globals['_STOREDUSERVECTOR']._serialized_end=608
+  _globals['_STOREDUSERSTATE']._serialized_end=324
+  _globals['_STOREDHISTORY']._serialized_start=326
+  _globals['_STOREDHISTORY']._serialized_end=415
+  _globals['_STOREDPOSITION']._serialized_start=417
+  _globals['_STOREDPOSITION']._serialized_end=468
+  _globals['_STOREDIMPORT']._serialized_start=470
+  _globals['_STOREDIMPORT']._serialized_end=572
+  _globals['_STOREDUSERVECTOR']._serialized_start=574
+  _globals['_STOREDUSERVECTOR']._serialized_end=625
 # @@protoc_insertion_point(module_scope)

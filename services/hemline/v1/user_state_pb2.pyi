@@ -7,7 +7,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StoredUserState(_message.Message):
-    __slots__ = ("schema_version", "user_id", "history", "recent_event_ids", "applied", "imported", "vector")
+    __slots__ = ("schema_version", "user_id", "history", "recent_event_ids", "applied", "imported", "vector", "lineage")
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
@@ -15,6 +15,7 @@ class StoredUserState(_message.Message):
     APPLIED_FIELD_NUMBER: _ClassVar[int]
     IMPORTED_FIELD_NUMBER: _ClassVar[int]
     VECTOR_FIELD_NUMBER: _ClassVar[int]
+    LINEAGE_FIELD_NUMBER: _ClassVar[int]
     schema_version: int
     user_id: str
     history: StoredHistory
@@ -22,7 +23,8 @@ class StoredUserState(_message.Message):
     applied: StoredPosition
     imported: StoredImport
     vector: StoredUserVector
-    def __init__(self, schema_version: _Optional[int] = ..., user_id: _Optional[str] = ..., history: _Optional[_Union[StoredHistory, _Mapping]] = ..., recent_event_ids: _Optional[_Iterable[int]] = ..., applied: _Optional[_Union[StoredPosition, _Mapping]] = ..., imported: _Optional[_Union[StoredImport, _Mapping]] = ..., vector: _Optional[_Union[StoredUserVector, _Mapping]] = ...) -> None: ...
+    lineage: int
+    def __init__(self, schema_version: _Optional[int] = ..., user_id: _Optional[str] = ..., history: _Optional[_Union[StoredHistory, _Mapping]] = ..., recent_event_ids: _Optional[_Iterable[int]] = ..., applied: _Optional[_Union[StoredPosition, _Mapping]] = ..., imported: _Optional[_Union[StoredImport, _Mapping]] = ..., vector: _Optional[_Union[StoredUserVector, _Mapping]] = ..., lineage: _Optional[int] = ...) -> None: ...
 
 class StoredHistory(_message.Message):
     __slots__ = ("item_ids", "kinds", "occurred_ms", "kind_names")

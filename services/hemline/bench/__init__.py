@@ -1,0 +1,1 @@
+"""Benchmarks of a running cluster, as `hemline bench` runs them."""

@@ -1,0 +1,108 @@
+"""Debian's Redis on this machine: installed if it is missing, set up for states that must stay.
+
+What a crash can lose. Every write goes to an append-only file before it is answered, so a killed
+server loses nothing, unless the disk is so busy that Redis puts writing off (two seconds at most);
+a power cut loses up to two seconds of writes. That is `appendfsync everysec`; with `always` every
+Recommend would wait behind fsyncs, for Redis answers from one thread. What is lost is always the
+newest, positions in the event log with it, so the updater sees how far back the states fell and
+applies those events again.
+
+The server listens on loopback alone and wants a password, which only the owner of the folder can
+read: other users of the machine have no business in shoppers' histories.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+from pathlib import Path
+
+from hemline.errors import HemlineError
+from hemline.local.child import ChildSpec
+
+HOST = "127.0.0.1"
+PACKAGE = "redis-server"
+
+
+class RedisInstallError(HemlineError):
+    """Redis cannot be had on this machine; the message says what to do."""
+
+
+def install_redis() -> Path:
+    """The program `redis-server`, from Debian's package if it is missing and we are root.
+
+    Raises RedisInstallError otherwise.
+    """
+    if found := shutil.which("redis-server"):
+        return Path(found)
+    by_hand = f"apt-get install {PACKAGE}"
+    if os.geteuid() != 0:
+        raise RedisInstallError(f"redis-server is not installed here: sudo {by_hand}")
+    if shutil.which("apt-get") is None:
+        raise RedisInstallError(
+            "redis-server is not on PATH, and there is no apt-get to install it"
+        )
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["update"], ["install", "-y", PACKAGE]):
+        done = subprocess.run(
+            ["apt-get", "-qq", *command], env=environment, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RedisInstallError(f"{by_hand} failed:\n{done.stderr.strip()}")
+    found = shutil.which("redis-server")
+    if found is None:
+        raise RedisInstallError(f"{by_hand} did not bring redis-server")
+    return Path(found)
+
+
+def redis_spec(server: Path, port: int, folder: Path, max_memory: str = "0") -> ChildSpec:
+    """How to run it on loopback; its settings, password and data are in `folder`.
+
+    max_memory: as Redis writes it, e.g. 512mb; "0" for no limit. Beyond it writes fail and nothing
+    is dropped: the updater waits, and Recommend goes on with the states there are.
+    """
+    settings = folder / "redis.conf"
+    _write_private(settings, redis_settings(port, folder, redis_password(folder), max_memory))
+    return ChildSpec(
+        name="redis",
+        argv=(str(server), str(settings)),
+        address=f"{HOST}:{port}",
+        health=(f"redis://{HOST}:{port}",),
+        ready_timeout_s=120.0,  # a large append-only file takes its time to be read
+    )
+
+
+def redis_settings(port: int, folder: Path, password: str, max_memory: str = "0") -> str:
+    """The text of redis.conf."""
+    return f"""\
+bind {HOST}
+port {port}
+protected-mode yes
+requirepass {password}
+dir {folder.resolve()}
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory {max_memory}
+maxmemory-policy noeviction
+"""
+
+
+def redis_password(folder: Path) -> str:
+    """The password of the Redis kept in `folder`; made with it, and the same from then on."""
+    path = folder / "password"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_private(path, secrets.token_urlsafe(24))
+    return path.read_text()
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Replace a file whole; only its owner may read it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    staging.replace(path)

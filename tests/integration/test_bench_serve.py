@@ -1,0 +1,81 @@
+"""`hemline bench serve` against a real gateway over the small shop: every figure is there, and
+those that are known beforehand are right."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hemline.bench.shoppers import ShopperPlan, create_shoppers
+from hemline.errors import HemlineError
+from shop import Shop
+
+pytestmark = pytest.mark.integration
+
+
+async def hemline(*argv: object) -> tuple[int | None, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "hemline.cli", *map(str, argv)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.fixture
+def home(shop: Shop, tmp_path: Path) -> Path:
+    """A home with the shop's release; the shop itself is reached by its address."""
+    (tmp_path / "releases").symlink_to(shop.release.folder.parent)
+    return tmp_path
+
+
+async def test_every_figure_of_a_report_is_measured(shop: Shop, home: Path) -> None:
+    flags = ("--seconds", 1, "--users", 30, "--events-per-user", "3-6", "--rates", "50%")
+    code, out, err = await hemline(
+        *("bench", "serve", "--gateway", shop.address, "--home", home, "--json", "--overload", 3),
+        *flags,
+    )
+    assert code == 0, err
+    report = json.loads(out)
+    assert report["shoppers"] == 30 and 90 <= report["events"] <= 180
+    assert report["repeated_requests"] == report["requests"] - 30
+    assert [phase["name"] for phase in report["rates"]] == ["50% of peak"]
+    assert report["closed"][0]["name"] == "alone"
+    rates = [phase["load"]["answered_per_s"] for phase in report["closed"]]
+    assert report["peak_per_s"] == max(rates)
+    quarter = report["quarter"]
+    assert quarter["load"]["offered_per_s"] == pytest.approx(report["peak_per_s"] / 4, rel=0.5)
+    for phase in (report["alone"], quarter, *report["rates"]):
+        assert phase["load"]["failed"] == {}
+        sample = phase["sample"]
+        # Nobody is asked for before the store holds what they did.
+        assert sample["personal"] == sample["whole"] == sample["answers"] > 0
+        assert sample["releases"] == [shop.release.id]
+    for empty in report["empty"].values():
+        assert empty["load"]["answered"]["p50_ms"] > 0 and empty["load"]["failed"] == {}
+        assert empty["cpu"]["ms_per_request"] > 0
+    assert report["overload"]["times_peak"] == 3
+    assert report["cpu_ms_per_request"] is None  # the shop's processes are not in this home
+    assert {"p50 / p50 of the empty server", "goodput under overload / peak"} <= {
+        target["name"] for target in report["targets"]
+    }
+
+
+async def test_a_cluster_with_another_catalogue_is_named(shop: Shop) -> None:
+    plan, rng = ShopperPlan(users=2, least_events=3, most_events=3), np.random.default_rng(0)
+    with pytest.raises(HemlineError, match=r"refused 6 events.*does the cluster serve the release"):
+        await create_shoppers(shop.address, ["of-another-shop"], plan, "x", rng, print)
+
+
+async def test_nobody_at_the_address_is_one_line(home: Path) -> None:
+    flags = ("--gateway", "127.0.0.1:9", "--home", home, "--users", 2)
+    code, _, err = await hemline("bench", "serve", *flags)
+    assert code == 1
+    assert err.splitlines()[-1].startswith("hemline: ") and "127.0.0.1:9" in err
