@@ -60,6 +60,21 @@ SEARCH_SECONDS = Histogram(
 )
 INDEX_ITEMS = Gauge("hemline_index_items", "Items in the index")
 
+KEYS_REQUIRED = Gauge(
+    "hemline_api_keys_required", "1: callers need an API key; 0: anybody may call"
+)
+KEYS = Gauge("hemline_api_keys", "API keys in force")
+KEY_MESSAGES = Counter(
+    "hemline_api_key_messages_total", "Messages let in, by API key", ["key", "tenant"]
+)
+KEY_REFUSALS = Counter(
+    "hemline_api_key_refusals_total",
+    "Calls refused; key is empty when not known",
+    ["key", "reason"],
+)
+KEY_RELOADS = Counter(
+    "hemline_api_key_reloads_total", "Changed files of API keys, used or not", ["outcome"]
+)
 TLS_CERT_EXPIRES = Gauge(
     "hemline_tls_certificate_expires_timestamp_seconds",
     "Unix time at which the certificate of this server expires; 0: it serves plaintext",

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from hemline.cli import ask, bench, catalog, cluster, demo, release, shopper, train
+from hemline.cli import ask, bench, catalog, cluster, demo, keys, release, shopper, train
 from hemline.errors import HemlineError
 
 
@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="`hemline VERB --help` shows an example of each. First time: `hemline demo`.",
     )
     verbs = top.add_subparsers(metavar="VERB", required=True)
-    for group in (demo, catalog, train, release, cluster, ask, shopper, bench):
+    for group in (demo, catalog, train, release, cluster, ask, shopper, keys, bench):
         group.add_verbs(verbs)
     return top
 

@@ -11,6 +11,7 @@ import numpy as np
 from hemline import metrics
 from hemline.contracts import NO_ROWS, Reranker, Retrieval
 from hemline.gateway.answer import RecommendQuery
+from hemline.gateway.api_keys import open_api_keys
 from hemline.gateway.event_servicer import EventServicer
 from hemline.gateway.recommend import Stages, recommend
 from hemline.gateway.remotes import RemoteReranker, RemoteRetrieval
@@ -40,6 +41,7 @@ class Config(ServerSettings, ClientTlsSettings):
     retrieval: str = ""  # address of a retrieval process; empty: inside this one
     reranker: str = ""  # address of a reranker process; empty: inside this one
     search_threads: int = 2
+    api_keys: str = ""  # file of API keys, see hemline.key_file; empty: anybody may call
 
 
 async def main(config: Config) -> None:
@@ -57,7 +59,7 @@ async def main(config: Config) -> None:
         shelf = Shelf(release)
         stages = Stages(lambda: shelf, users, encoders, retrieval, reranker)
 
-        server = Server(config.address, config)
+        server = Server(config.address, config, open_api_keys(config.api_keys))
         recommender = RecommenderServicer(stages, log)
         stack.push_async_callback(recommender.exposures_logged)
         add_services(server, recommender, EventServicer(stages, log), UserServicer(stages, log))
