@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from hemline.local.prometheus_server import PrometheusInstall, install_prometheus
 from hemline.local.triton_server import TritonInstall, install_triton
 from hemline.triton import TritonEncoders
 from running_triton import RunningTriton, running_triton
@@ -20,6 +21,12 @@ REPOSITORY_ROOT = Path(__file__).parents[2]
 def triton_install() -> TritonInstall:
     """Installs Triton below HEMLINE_HOME or the checkout's .hemline if it is not there."""
     return install_triton(Path(os.environ.get("HEMLINE_HOME", REPOSITORY_ROOT / ".hemline")))
+
+
+@pytest.fixture(scope="session")
+def prometheus_install() -> PrometheusInstall:
+    """As Triton's: from PATH, or unpacked below the home if it is not there."""
+    return install_prometheus(Path(os.environ.get("HEMLINE_HOME", REPOSITORY_ROOT / ".hemline")))
 
 
 @pytest.fixture(scope="session")

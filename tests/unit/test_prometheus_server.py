@@ -30,6 +30,7 @@ def test_every_process_that_runs_is_scraped_under_its_own_job() -> None:
         "hemline-gateway": ["127.0.0.1:7200"],
         "hemline-updater": ["127.0.0.1:7203"],
         "hemline-triton": ["127.0.0.1:7112"],
+        "hemline-supervisor": ["127.0.0.1:7124"],
         "hemline-prometheus": ["127.0.0.1:7123"],
     }
     apart = jobs(split=True)

@@ -62,6 +62,11 @@ class Ports:
     def prometheus(self) -> int:
         return self.base + 23
 
+    @property
+    def supervisor(self) -> int:
+        """Metrics of the supervisor, of what it sees from outside; it listens for nothing else."""
+        return self.base + 24
+
     def metrics(self, port: int) -> int:
         """Where the process that listens on `port` shows its Prometheus metrics."""
         return port + 100
@@ -69,7 +74,7 @@ class Ports:
     def all(self) -> list[int]:
         ours = [self.gateway, self.retrieval, self.reranker, self.updater]
         triton = [self.triton_http, self.triton_grpc, self.triton_metrics]
-        around = [self.kafka, self.kafka_controller, self.redis, self.prometheus]
+        around = [self.kafka, self.kafka_controller, self.redis, self.prometheus, self.supervisor]
         return ours + triton + around + [self.metrics(port) for port in ours]
 
 

@@ -126,7 +126,8 @@ def scrape_config(ports: Ports, split: bool) -> dict[str, object]:
     dashboards select by it, here and in the cluster."""
     processes = ["gateway", "updater"] + ["retrieval", "reranker"] * split
     targets = {name: ports.metrics(getattr(ports, name)) for name in processes}
-    targets |= {"triton": ports.triton_metrics, "prometheus": ports.prometheus}
+    targets |= {"triton": ports.triton_metrics, "supervisor": ports.supervisor}
+    targets["prometheus"] = ports.prometheus
     return {
         "global": {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"},
         "rule_files": [str(rules_folder() / "*.yml")],

@@ -22,8 +22,9 @@ from hemline.local.cluster_file import (
     read_cluster,
     supervisor_lock,
 )
-from hemline.local.plan import Backing, plan_cluster
+from hemline.local.plan import HOST, Backing, plan_cluster
 from hemline.local.ports import DEFAULT_BASE, Ports, choose_ports
+from hemline.local.process_metrics import serve_process_metrics
 from hemline.local.prometheus_server import install_prometheus, is_installed, prometheus_spec
 from hemline.local.redis_server import HOST, install_redis, redis_password, redis_spec
 from hemline.local.supervisor import Cluster, Supervisor, say, supervise
@@ -141,11 +142,13 @@ def _backing(config: UpConfig, ports: Ports) -> Backing:
 
 
 def _prometheus(config: UpConfig, ports: Ports) -> ChildSpec | None:
+    """The Prometheus to start last; from now on the supervisor shows it metrics as well."""
     if not config.prometheus:
         return None
     if not is_installed(config.home):
         say("unpacking Debian's Prometheus (23 MB to download, once)")
     install = install_prometheus(config.home)
+    serve_process_metrics(config.run, HOST, ports.supervisor)
     return prometheus_spec(install, ports, config.split, config.run / "prometheus")
 
 
