@@ -60,6 +60,7 @@ def _reader(hint: Any) -> Callable[[str], Any]:
     if hint is bool:
         return _read_bool
     readers: dict[Any, Callable[[str], Any]] = {int: int, float: float, Path: Path}
+    readers[Path | None] = Path
     return readers.get(hint, str)
 
 

@@ -43,6 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         what = f"{error.filename}: " if error.filename else ""
         return _failed(f"{what}{error.strerror or error}")
+    except ModuleNotFoundError as error:
+        return _failed(
+            f"this verb needs the Python module {error.name}, which serving does without: "
+            "pip install 'hemline[training]'"
+        )
     except KeyboardInterrupt:
         print("hemline: interrupted", file=sys.stderr)
         return 130

@@ -1,4 +1,4 @@
-"""Verbs about releases: release list, promote, rollback, verify."""
+"""Verbs about releases: release list, promote, rollback, verify, fetch, triton-models."""
 
 from __future__ import annotations
 
@@ -45,6 +45,28 @@ def add_verbs(verbs: Verbs) -> None:
     )
     verify.add_argument("release", metavar="ID", nargs="?", help="default: the current one")
     add_home(verify)
+    fetch = add_verb(
+        inner,
+        "fetch",
+        run_fetch,
+        "download releases from object storage, checked against their manifests",
+        "hemline release fetch s3://my-bucket/releases r0003-5be1c2d4 --promote",
+    )
+    fetch.add_argument("url", metavar="URL", help="of the folder of releases: s3 https http file")
+    fetch.add_argument("releases", metavar="ID", nargs="+")
+    fetch.add_argument("--promote", action="store_true", help="make the last of them the current")
+    fetch.add_argument("--prune", action="store_true", help="delete the others; nobody may serve")
+    add_home(fetch)
+    models = add_verb(
+        inner,
+        "triton-models",
+        run_triton_models,
+        "write Triton's model repository of all releases in the home",
+        "hemline release triton-models .hemline/models --device gpu",
+    )
+    models.add_argument("folder", metavar="DIR", type=Path, help="replaced, so not a live one")
+    models.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="of the CLIP models")
+    add_home(models)
 
 
 def run_list(args: Args) -> int:
@@ -101,6 +123,47 @@ def run_verify(args: Args) -> int:
         print_json({"release": release.id, "files": len(files), "bytes": size})
     else:
         print(f"release {release.id} is whole: {len(files)} files, {size / 1e6:.1f} MB")
+    return 0
+
+
+def run_fetch(args: Args) -> int:
+    from hemline.release_fetch import fetch_release, prune_releases
+    from hemline.releases import current_id, promote
+
+    root: Path = args.home / "releases"
+    fetched = [fetch_release(args.url, release_id, root) for release_id in args.releases]
+    if args.promote and current_id(root) != fetched[-1].id:
+        promote(root, fetched[-1].id)
+    dropped = prune_releases(root, {release.id for release in fetched}) if args.prune else []
+    if args.json:
+        ids = [release.id for release in fetched]
+        print_json({"releases": ids, "current": current_id(root), "pruned": dropped})
+        return 0
+    for release in fetched:
+        size = sum(file["bytes"] for file in release.manifest["files"].values())
+        print(f"release {release.id} is here and whole: {size / 1e6:.1f} MB")
+    for release_id in dropped:
+        print(f"release {release_id} deleted")
+    print(f"the current release is {current_id(root) or 'none: promote one'}")
+    return 0
+
+
+def run_triton_models(args: Args) -> int:
+    from hemline.errors import NotFoundError
+    from hemline.releases import release_ids, release_version
+    from hemline.triton_repository import model_templates, prepare_model_repository
+
+    root: Path = args.home / "releases"
+    releases = [(release_version(name), root / name) for name in release_ids(root)]
+    if not releases:
+        raise NotFoundError(f"no release in {root}; run `hemline release fetch` first")
+    prepare_model_repository(model_templates(), args.folder, releases, args.device)
+    versions = [version for version, _ in releases]
+    if args.json:
+        print_json({"folder": str(args.folder), "versions": versions, "device": args.device})
+    else:
+        named = ", ".join(map(str, versions))
+        print(f"{args.folder} has the models of release {named} for the {args.device.upper()}")
     return 0
 
 

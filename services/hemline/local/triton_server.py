@@ -137,7 +137,7 @@ def triton_command(
     repository: Path,
     *,
     grpc_port: int,
-    http_port: int,
+    http_port: int | None,
     metrics_port: int,
     host: str = "127.0.0.1",
     device: str = "cpu",
@@ -146,6 +146,8 @@ def triton_command(
 ) -> TritonCommand:
     """The command that serves `repository` (see `triton_repository`), listening on `host` only.
 
+    http_port: None turns the HTTP API off, which leaves gRPC and the metrics.
+
     The server is ready when every model is loaded, and exits if one cannot be. Each loaded version
     of each model is a Python process of its own with `threads_per_model` threads. With a
     `control_key` only `TritonEncoders` that know it can load and unload; nobody may use the
@@ -153,6 +155,13 @@ def triton_command(
     """
     nobody = f"hemline-nobody={secrets.token_hex(16)}"
     control = f"hemline-control={control_key}"
+    http = ["--allow-http=false"]
+    if http_port is not None:
+        http = [
+            f"--http-address={host}",
+            f"--http-port={http_port}",
+            f"--http-restricted-api=shared-memory,trace,logging:{nobody}",
+        ]
     argv = [
         # The stub ignores PYTHONPATH and imports from its working directory first: there it finds
         # `hemline` also in a checkout that is not installed, and no stranger's torch.py.
@@ -169,20 +178,19 @@ def triton_command(
         "--exit-timeout-secs=10",
         f"--grpc-address={host}",
         f"--grpc-port={grpc_port}",
-        f"--http-address={host}",
-        f"--http-port={http_port}",
+        *http,
         f"--metrics-address={host}",
         f"--metrics-port={metrics_port}",
         "--log-format=ISO8601",
         f"--grpc-restricted-protocol=shared-memory,trace,logging:{nobody}",
-        f"--http-restricted-api=shared-memory,trace,logging:{nobody}",
         # Four processes import torch at once: 5 s alone, a multiple of it on a busy machine.
         "--backend-config=python,stub-timeout-seconds=300",
         f"--backend-config=python,shm-region-prefix-name={_shared_memory_prefix(grpc_port)}",
     ]
     if control_key is not None:
         argv.append(f"--grpc-restricted-protocol=model-repository:{control}")
-        argv.append(f"--http-restricted-api=model-repository:{control}")
+        if http_port is not None:
+            argv.append(f"--http-restricted-api=model-repository:{control}")
     if device == "cpu":
         argv += ["--pinned-memory-pool-byte-size=0", "--allow-gpu-metrics=false"]
     threads = str(threads_per_model)
