@@ -1,4 +1,4 @@
-"""Read one object by URL: https://, http://, file://, or s3://BUCKET/KEY on any S3-compatible store.
+"""Read one object by URL: https://, http://, file://, or s3://BUCKET/KEY of any S3-like store.
 
 s3:// is a GET signed with AWS Signature Version 4, which is all that reading takes, so no SDK is
 needed. It reads the variables every S3 tool knows: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
@@ -61,14 +61,16 @@ def open_object(url: str, environment: Mapping[str, str] = os.environ) -> Iterat
         raise UnavailableError(f"{url} broke off: {error}") from error
 
 
-def s3_request(url: str, environment: Mapping[str, str], now: float | None = None) -> (
-    urllib.request.Request
-):
+def s3_request(
+    url: str, environment: Mapping[str, str], now: float | None = None
+) -> urllib.request.Request:
     """The request that reads s3://BUCKET/KEY, signed if the environment has an access key.
 
     now: Unix time in seconds. A store of AWS_ENDPOINT_URL is asked with the bucket in the path.
     """
     parts = urllib.parse.urlsplit(url)
+    if not parts.netloc or not parts.path.strip("/"):
+        raise InvalidInputError("url", f"{url!r} is not s3://BUCKET/KEY")
     region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "us-east-1"
     endpoint = environment.get("AWS_ENDPOINT_URL", "").rstrip("/")
     key = urllib.parse.quote(parts.path)

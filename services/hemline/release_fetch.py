@@ -17,14 +17,17 @@ import os
 import shutil
 import time
 import uuid
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from hemline.errors import NotFoundError, ReleaseError, UnavailableError
 from hemline.object_storage import open_object
 from hemline.releases import MANIFEST, RELEASE_ID, Release, open_release, release_ids
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MAX_MANIFEST_BYTES = 4 << 20
 TRIES = 4
@@ -61,7 +64,7 @@ def fetch_release(
         for name, expected in files.items():
             path = staging / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            _patiently(lambda n=name, p=path, e=expected: _fetch(base, n, p, e), first_delay_s)
+            _patiently(partial(_fetch, base, name, path, expected), first_delay_s)
         (staging / MANIFEST).write_bytes(data)
         _flush(staging)
         shutil.rmtree(root / release_id, ignore_errors=True)
@@ -149,22 +152,23 @@ def _fetch(base: str, name: str, path: Path, expected: dict[str, Any]) -> None:
         )
 
 
-def _chunks(source: IO[bytes]) -> Any:
+def _chunks(source: IO[bytes]) -> Iterator[bytes]:
     return iter(lambda: source.read(_CHUNK), b"")
 
 
-def _patiently(work: Any, first_delay_s: float) -> Any:
+def _patiently(work: Callable[[], T], first_delay_s: float) -> T:
     """Do it, again after a while when the storage does not answer; a plain no is final."""
-    delay_s = first_delay_s
-    for attempt in range(1, TRIES + 1):
+    for attempt in range(1, TRIES):
         try:
             return work()
         except UnavailableError as error:
-            if attempt == TRIES:
-                raise UnavailableError(f"{error} (tried {TRIES} times)") from error
+            delay_s = first_delay_s * 2 ** (attempt - 1)
             logger.warning("%s; trying again in %.1f s", error, delay_s)
             time.sleep(delay_s)
-            delay_s *= 2
+    try:
+        return work()
+    except UnavailableError as error:
+        raise UnavailableError(f"{error} (tried {TRIES} times)") from error
 
 
 def _flush(folder: Path) -> None:

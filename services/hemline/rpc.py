@@ -7,6 +7,8 @@ and typed errors; a channel gets TLS, keepalive and typed errors back.
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import signal
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -22,9 +24,17 @@ from hemline.errors import InvalidInputError
 from hemline.statuses import error_from
 from hemline.tls import ClientTls, ServerTlsSettings, server_tls
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # two images of the allowed size and their fields
+LIVENESS = "liveness"  # health service for liveness probes: SERVING as long as the process answers
+
+# Among several addresses (dns:///NAME:PORT, ipv4:A:1,B:2) calls take turns, and a server that says
+# NOT_SERVING gets no more of them.
+_BALANCED = json.dumps(
+    {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
+)
 
 
 async def call(method: Any, request: Any, timeout_s: float) -> Any:
@@ -36,13 +46,18 @@ async def call(method: Any, request: Any, timeout_s: float) -> Any:
 
 
 def connect(address: str, tls: ClientTls | None = None) -> grpc.aio.Channel:
-    """A channel to a service; it connects lazily, and again whenever the other side comes back."""
+    """A channel to a service; it connects lazily, and again whenever the other side comes back.
+
+    address: HOST:PORT, or dns:///NAME:PORT for all servers that the name resolves to.
+    """
     options = [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.max_reconnect_backoff_ms", 1_000),
         ("grpc.enable_http_proxy", 0),  # services of one cluster see each other
+        ("grpc.service_config", _BALANCED),
+        ("grpc.dns_min_time_between_resolutions_ms", 2_000),  # new servers are found soon
     ]
     if tls is not None:
         return grpc.aio.secure_channel(address, tls.credentials(), options=options)
@@ -61,6 +76,7 @@ class ServerSettings(ServerTlsSettings):
 
     reflection: bool = False  # tell anybody who asks which calls and messages there are
     stream_idle_s: float = 120.0  # a stream on which nothing comes for so long is ended
+    drain_s: float = 0.0  # asked to stop, answer on for so long, as NOT_SERVING
     # A connection older than this is closed after its calls, so that clients look for new servers;
     # 0: never.
     max_connection_age_s: float = 0.0
@@ -91,6 +107,7 @@ class Server:
         self._names = [health.SERVICE_NAME]
         self._address = address
         self._reflection = settings.reflection
+        self._drain_s = settings.drain_s
         self._tls = server_tls(settings)
         self.port = 0
 
@@ -113,7 +130,7 @@ class Server:
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._address}: {error}") from error
         await self._server.start()
-        for name in ("", *self._names):
+        for name in ("", LIVENESS, *self._names):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, grace_s: float = 5.0) -> None:
@@ -121,9 +138,22 @@ class Server:
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_s)
 
+    async def drain(self) -> None:
+        """Report NOT_SERVING and answer on for the settings' `drain_s`.
+
+        Balancers that still send calls get answers until they have noticed. The liveness service
+        stays SERVING: a process that drains is well and must not be killed for it.
+        """
+        if self._drain_s:
+            logger.info("draining for %g s", self._drain_s)
+            for name in ("", *self._names):
+                await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+            await asyncio.sleep(self._drain_s)
+
     async def run_until_signal(self) -> None:
-        """Serve until SIGTERM or SIGINT, then stop gracefully."""
+        """Serve until SIGTERM or SIGINT, then drain and stop gracefully."""
         await wait_for_signal()
+        await self.drain()
         await self.stop()
 
 

@@ -1,4 +1,4 @@
-"""python -m hemline.triton_container: NVIDIA's server in its own image, started as `hemline up` does.
+"""python -m hemline.triton_container: NVIDIA's server in its image, as `hemline up` starts it.
 
 The flags come from `local.triton_server.triton_command`, so that what the integration tests run is
 what a cluster runs. Three things differ: the server is where NVIDIA's image has it, HTTP is off
@@ -55,9 +55,7 @@ class ContainerInstall(TritonInstall):
     def library_path(self) -> str:
         """That of the image (CUDA), then the libraries of the Python that the models run in."""
         python_libraries = sysconfig.get_config_var("LIBDIR")
-        return os.pathsep.join(
-            filter(None, [os.environ.get("LD_LIBRARY_PATH"), python_libraries])
-        )
+        return os.pathsep.join(filter(None, [os.environ.get("LD_LIBRARY_PATH"), python_libraries]))
 
 
 def command_of(config: Config) -> TritonCommand:

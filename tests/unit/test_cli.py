@@ -123,6 +123,8 @@ def test_the_verbs_are_those_promised() -> None:
             "release promote",
             "release rollback",
             "release verify",
+            "release fetch",
+            "release triton-models",
             "up",
             "down",
             "status",

@@ -65,7 +65,9 @@ def add_verbs(verbs: Verbs) -> None:
         "hemline release triton-models .hemline/models --device gpu",
     )
     models.add_argument("folder", metavar="DIR", type=Path, help="replaced, so not a live one")
-    models.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="of the CLIP models")
+    models.add_argument(
+        "--device", choices=("cpu", "gpu"), default="cpu", help="of the CLIP models"
+    )
     add_home(models)
 
 

@@ -1,0 +1,81 @@
+"""Asked to stop, a server goes on answering until the balancers have noticed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from hemline import rpc
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def status(stub: health_pb2_grpc.HealthStub, service: str) -> int:
+    answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+    return int(answer.status)
+
+
+async def test_while_it_drains_a_server_is_not_ready_but_alive_and_answers() -> None:
+    server = rpc.Server("127.0.0.1:0", rpc.ServerSettings(drain_s=0.5))
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        assert await status(stub, "") == SERVING
+        draining = asyncio.create_task(server.drain())
+        while await status(stub, "") == SERVING:
+            await asyncio.sleep(0.01)
+        assert await status(stub, "") == NOT_SERVING
+        assert await status(stub, rpc.LIVENESS) == SERVING
+        assert not draining.done()
+        await draining
+        assert await status(stub, rpc.LIVENESS) == SERVING
+    await server.stop(0)
+
+
+async def test_without_a_drain_time_a_server_stops_at_once() -> None:
+    server = rpc.Server("127.0.0.1:0")
+    await server.start()
+    async with asyncio.timeout(1):
+        await server.drain()
+        await server.stop(0)
+
+
+async def test_calls_take_turns_and_leave_a_server_that_drains() -> None:
+    servers = [rpc.Server("127.0.0.1:0", rpc.ServerSettings(drain_s=60)) for _ in range(2)]
+    for number, server in enumerate(servers):
+        server.add(say, b"%d" % number, "hemline.test.Who")
+        await server.start()
+    addresses = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+    async with rpc.connect(f"ipv4:{addresses}") as channel:
+        ask = channel.unary_unary("/hemline.test.Who/Ask")
+
+        async def asked(times: int) -> set[bytes]:
+            return {await ask(b"", timeout=5) for _ in range(times)}
+
+        async with asyncio.timeout(5):
+            while await asked(4) != {b"0", b"1"}:
+                await asyncio.sleep(0.01)
+        draining = asyncio.create_task(servers[0].drain())
+        async with asyncio.timeout(5):
+            while await asked(4) != {b"1"}:
+                await asyncio.sleep(0.01)
+        assert await asked(20) == {b"1"}
+        draining.cancel()
+    for server in servers:
+        await server.stop(0)
+
+
+def say(answer: bytes, server: grpc.aio.Server) -> None:
+    """Registers the call hemline.test.Who/Ask, which answers with these bytes."""
+
+    async def ask(request: bytes, context: object) -> bytes:
+        return answer
+
+    handlers = {"Ask": grpc.unary_unary_rpc_method_handler(ask)}
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("hemline.test.Who", handlers),)
+    )
