@@ -75,7 +75,7 @@ def say(answer: bytes, server: grpc.aio.Server) -> None:
     async def ask(request: bytes, context: object) -> bytes:
         return answer
 
-    handlers = {"Ask": grpc.unary_unary_rpc_method_handler(ask)}
+    handlers = {"Ask": grpc.unary_unary_rpc_method_handler(ask, bytes, bytes)}
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("hemline.test.Who", handlers),)
     )
