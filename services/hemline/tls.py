@@ -38,6 +38,7 @@ class ClientTlsSettings:
     tls_ca: str = ""  # PEM file: the CA that the other servers' certificates are of
     tls_client_cert: str = ""  # PEM file: shown to servers that ask for one
     tls_client_key: str = ""  # PEM file: its private key, without a passphrase
+    triton_tls: bool = False  # with Triton as well; it is asked in plaintext otherwise
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,14 @@ class _Renewed:
             [(tls.key.read_bytes(), tls.cert.read_bytes())],
             tls.client_ca.read_bytes() if tls.client_ca else None,
         )
+
+
+def triton_tls(settings: ClientTlsSettings) -> ClientTls | None:
+    """The TLS of the channel to Triton. Raises InvalidInputError as `server_tls` does."""
+    tls = client_tls(settings)
+    if settings.triton_tls and tls is None:
+        raise InvalidInputError("triton_tls", "needs tls_ca beside it")
+    return tls if settings.triton_tls else None
 
 
 def _together(given: Mapping[str, str]) -> tuple[Path, Path] | None:

@@ -25,6 +25,7 @@ from hemline.errors import (
     ReleaseError,
     UnavailableError,
 )
+from hemline.tls import ClientTls
 from hemline.triton_repository import MODELS
 from hemline.vectors import F32
 
@@ -71,9 +72,12 @@ class TritonEncoders:
     the event loop that uses it.
     """
 
-    def __init__(self, address: str, control_key: str | None = None) -> None:
+    def __init__(
+        self, address: str, control_key: str | None = None, tls: ClientTls | None = None
+    ) -> None:
         """control_key: what the server was started with, needed by `load` and `unload` only."""
-        self._client = InferenceServerClient(address, channel_args=_CHANNEL)
+        credentials = tls.credentials() if tls else None
+        self._client = InferenceServerClient(address, creds=credentials, channel_args=_CHANNEL)
         self._control = {CONTROL_HEADER: control_key} if control_key else None
         self._images_in_flight = asyncio.Semaphore(MAX_IMAGES_IN_FLIGHT)
 

@@ -15,8 +15,13 @@ from typing import Any
 import pytest
 
 from hemline.cli.client import Gateway
+from hemline.errors import ForbiddenError, UnauthenticatedError, UnavailableError
+from hemline.key_file import create_key
+from hemline.local.certificates import Certificates, make_certificates
 from hemline.local.cluster_file import ClusterRecord, process_of, read_cluster, supervisor_pid
 from hemline.local.triton_server import TritonInstall
+from hemline.v1.common_pb2 import EVENT_KIND_CLICK
+from hemline.v1.recommender_pb2 import SearchRequest
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -109,6 +114,34 @@ def test_up_split_serves_survives_kills_and_leaves_nothing(home: Home) -> None:
         wait_until(lambda: not any(process_of(process) for process in processes))
         wait_until(lambda: supervisor_pid(home.run) is None)
         home.hemline("status", code=1)
+    finally:
+        home.hemline("down")
+
+
+def test_up_with_tls_and_api_keys_serves_those_alone_who_have_both(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls, keys = home.folder / "tls", home.folder / "keys.json"
+    make_certificates(tls)
+    _, key = create_key(keys, "shop", ["recommend", "users"])
+    up = home.json(
+        *("up", "--detach", "--split", "--base-port", 0, "--tls", tls, "--api-keys", keys)
+    )
+    try:
+        assert home.json("status")["healthy"]
+        with Gateway(up["gateway"], 5.0, Certificates(tls).client, key) as gateway:
+            assert gateway.search(SearchRequest(text="red dress", k=3)).items
+            with pytest.raises(ForbiddenError, match="needs the scope 'events'"):
+                gateway.record_event("ann", "some item", EVENT_KIND_CLICK)
+        with (
+            Gateway(up["gateway"], 5.0, Certificates(tls).client) as without_key,
+            pytest.raises(UnauthenticatedError, match="an API key is needed"),
+        ):
+            without_key.recommend("ann", 3)
+        with pytest.raises(UnavailableError, match="no gateway answers in plaintext"):
+            Gateway(up["gateway"], 1.0)
+        monkeypatch.setenv("HEMLINE_API_KEY", key)  # of the commands started next
+        assert not home.json("recommend", "ann")["info"]["degraded"]
     finally:
         home.hemline("down")
 

@@ -135,6 +135,10 @@ def test_the_verbs_are_those_promised() -> None:
             "user",
             "import-history",
             "bench serve",
+            "keys create",
+            "keys list",
+            "keys revoke",
+            "certs",
         )
     )
 
@@ -433,7 +437,7 @@ def test_without_a_cluster_one_line_says_how_to_start_one(cli: Cli, tmp_path: Pa
 def test_an_address_where_nobody_answers_is_one_line(cli: Cli) -> None:
     outcome = cli("recommend", "ann", "--gateway", "127.0.0.1:1", "--timeout", "0.2")
     assert outcome.code == 1
-    assert outcome.lines[0].startswith("hemline: no gateway answers at 127.0.0.1:1; ")
+    assert outcome.lines[0].startswith("hemline: no gateway answers in plaintext at 127.0.0.1:1; ")
 
 
 async def test_the_cluster_of_the_home_is_found_and_shown(

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from hemline import metrics
 from hemline.errors import InvalidInputError
 from hemline.local.certificates import Certificates, make_certificates, renew_certificate
+from hemline.local.health import grpc_health_url, why_unhealthy
 from hemline.rpc import Server, ServerSettings, connect
 from hemline.tls import ClientTls, ClientTlsSettings, client_tls, server_tls
 
@@ -71,6 +72,17 @@ async def test_mutual_tls_serves_those_alone_who_show_a_certificate_of_its_ca(
         assert await answered(server, certificates.client)
         assert not await answered(server, ClientTls(certificates.ca))
         assert not await answered(server, replace(strangers.client, ca=certificates.ca))
+
+
+async def test_the_health_of_a_server_with_mutual_tls_can_be_asked(
+    certificates: Certificates,
+) -> None:
+    async with serving(settings(certificates, mutual=True)) as server:
+        address = f"127.0.0.1:{server.port}"
+        right = grpc_health_url(address, certificates.client)
+        assert await why_unhealthy([right], timeout_s=5) is None
+        for wrong in (grpc_health_url(address, None), right.replace("client.pem", "gone.pem")):
+            assert address in (await why_unhealthy([wrong], timeout_s=5) or "")
 
 
 async def test_a_certificate_for_other_hosts_is_not_believed(tmp_path: Path) -> None:

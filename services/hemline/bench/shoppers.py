@@ -16,7 +16,8 @@ import numpy as np
 
 from hemline.bench.arrivals import Zipf
 from hemline.errors import HemlineError, UnavailableError
-from hemline.rpc import call, connect, error_from
+from hemline.rpc import call, connect
+from hemline.statuses import error_from
 from hemline.user_state import MAX_HISTORY
 from hemline.v1 import common_pb2, event_pb2, event_pb2_grpc, user_pb2, user_pb2_grpc
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from argparse import Namespace
 from collections.abc import Iterable
@@ -11,10 +12,12 @@ from typing import Any, Self, cast
 
 import grpc
 
-from hemline.errors import NotFoundError, UnavailableError
-from hemline.local.cluster_file import read_cluster, supervisor_pid
+from hemline.errors import NotFoundError, UnauthenticatedError, UnavailableError
+from hemline.local.certificates import open_certificates
+from hemline.local.cluster_file import ClusterRecord, read_cluster, supervisor_pid
 from hemline.rpc import MAX_MESSAGE_BYTES
 from hemline.statuses import error_from
+from hemline.tls import ClientTls, ClientTlsSettings, client_tls
 from hemline.v1 import (
     common_pb2,
     event_pb2,
@@ -39,16 +42,29 @@ class Gateway:
     Use it with `with`. Raises UnavailableError when nobody answers at the address.
     """
 
-    def __init__(self, address: str, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        address: str,
+        timeout_s: float = 10.0,
+        tls: ClientTls | None = None,
+        api_key: str = "",
+    ) -> None:
         self.address = address
         self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(address, options=_OPTIONS)
+        self._metadata = (("x-api-key", api_key),) if api_key else ()
+        self._channel = (
+            grpc.secure_channel(address, tls.credentials(), options=_OPTIONS)
+            if tls
+            else grpc.insecure_channel(address, options=_OPTIONS)
+        )
         try:
             grpc.channel_ready_future(self._channel).result(timeout=min(timeout_s, 3.0))
         except grpc.FutureTimeoutError:
             self._channel.close()
             raise UnavailableError(
-                f"no gateway answers at {address}; is the cluster up? (`hemline status`)"
+                f"no gateway answers {'over TLS' if tls else 'in plaintext'} at {address}; is the "
+                "cluster up? (`hemline status`) "
+                + ("are the certificates those it wants?" if tls else "does it want --tls-ca?")
             ) from None
         # The generated stubs are not typed; the methods below are.
         self._recommender: Any = recommender_pb2_grpc.RecommenderServiceStub(self._channel)  # type: ignore[no-untyped-call]
@@ -128,25 +144,47 @@ class Gateway:
 
     def _call(self, method: Any, request: Any, timeout_s: float | None = None) -> Any:
         try:
-            return method(request, timeout=timeout_s or self._timeout_s)
+            timeout_s = timeout_s or self._timeout_s
+            return method(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:  # of a blocking call: it has all that an AioRpcError has
-            raise error_from(cast(grpc.aio.AioRpcError, error)) from error
+            typed = error_from(cast(grpc.aio.AioRpcError, error))
+            if isinstance(typed, UnauthenticatedError):
+                typed = UnauthenticatedError(f"{typed} (here: HEMLINE_API_KEY=hk_… hemline …)")
+            raise typed from error
 
 
 def connect(args: Namespace) -> Gateway:
     """The gateway that --gateway names, else the one that is up in --home.
 
-    Raises NotFoundError when no cluster is up there.
+    Raises NotFoundError when no cluster is up there, InvalidInputError for certificates of no use.
     """
-    return Gateway(args.gateway or address_in(args.home), args.timeout)
+    api_key = os.environ.get("HEMLINE_API_KEY", "")
+    tls = client_tls(
+        ClientTlsSettings(
+            tls_ca=args.tls_ca,
+            tls_client_cert=args.tls_client_cert,
+            tls_client_key=args.tls_client_key,
+        )
+    )
+    if args.gateway:
+        return Gateway(args.gateway, args.timeout, tls, api_key)
+    cluster = cluster_in(args.home)
+    if cluster.tls and tls is None:
+        tls = open_certificates(Path(cluster.tls)).client
+    return Gateway(cluster.gateway, args.timeout, tls, api_key)
 
 
 def address_in(home: Path) -> str:
     """HOST:PORT of the gateway that is up in this home. Raises NotFoundError when none is."""
+    return cluster_in(home).gateway
+
+
+def cluster_in(home: Path) -> ClusterRecord:
+    """The cluster that is up in this home. Raises NotFoundError when none is."""
     run = home / "run"
     cluster = read_cluster(run) if supervisor_pid(run) is not None else None
     if cluster is None:
         raise NotFoundError(
             f"no cluster is up in {home}; start one with `hemline up`, or name one with --gateway"
         )
-    return cluster.gateway
+    return cluster

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hemline.cli.verb import Args, Verbs, add_home, add_verb, console, print_json
@@ -35,6 +36,18 @@ def add_verbs(verbs: Verbs) -> None:
     )
     up.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="of Triton's models")
     add_backing(up)
+    up.add_argument(
+        "--tls",
+        type=Path,
+        metavar="DIR",
+        help="mutual TLS on every gRPC port, with the files that `hemline certs DIR` made",
+    )
+    up.add_argument(
+        "--api-keys",
+        type=Path,
+        metavar="FILE",
+        help="serve those alone who have a key of this file, see `hemline keys`",
+    )
     add_home(up)
 
     down = add_verb(
@@ -86,6 +99,8 @@ def run_up(args: Args) -> int:
         args.kafka,
         args.redis,
         args.prometheus,
+        args.tls,
+        args.api_keys,
     )
     if not args.detach:
         up(config)

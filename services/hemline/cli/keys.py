@@ -65,7 +65,7 @@ def add_verbs(verbs: Verbs) -> None:
         "certs",
         run_certs,
         "make a CA and certificates to try TLS out with",
-        "hemline certs .hemline/tls\nhemline up --tls .hemline/tls",
+        "hemline certs .hemline/tls",
     )
     certs.add_argument("folder", type=Path, metavar="DIR", help="where to write them")
     certs.add_argument(

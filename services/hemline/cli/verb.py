@@ -51,7 +51,10 @@ def add_home(parser: argparse.ArgumentParser) -> None:
 
 
 def add_gateway(parser: argparse.ArgumentParser) -> None:
-    """--gateway and --home, from which `client.connect` finds the cluster to talk to."""
+    """--gateway and --home, from which `client.connect` finds the cluster to talk to.
+
+    An API key comes from HEMLINE_API_KEY alone: everybody on a machine can read its command lines.
+    """
     add_home(parser)
     parser.add_argument(
         "--gateway",
@@ -59,6 +62,17 @@ def add_gateway(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("HEMLINE_GATEWAY", ""),
         help="the cluster to ask (or HEMLINE_GATEWAY; default: the one that is up in --home)",
     )
+    for flag, variable, what in (
+        ("--tls-ca", "HEMLINE_TLS_CA", "its certificate's CA, for TLS"),
+        ("--tls-client-cert", "HEMLINE_TLS_CLIENT_CERT", "to show it, for mutual TLS"),
+        ("--tls-client-key", "HEMLINE_TLS_CLIENT_KEY", "the key of that"),
+    ):
+        parser.add_argument(
+            flag,
+            metavar="FILE",
+            default=os.environ.get(variable, ""),
+            help=f"{what} (or {variable}; not needed for a cluster that is up in --home)",
+        )
     parser.add_argument(
         "--timeout", type=float, default=10.0, metavar="SECONDS", help="default: %(default)g"
     )

@@ -25,7 +25,7 @@ from hemline.reranker.rerank import BlendReranker
 from hemline.retrieval.index import FlatRetrieval
 from hemline.rpc import Server, ServerSettings, connect
 from hemline.stores import check_user_states, open_event_log, open_user_states
-from hemline.tls import ClientTlsSettings, client_tls
+from hemline.tls import ClientTlsSettings, client_tls, triton_tls
 from hemline.triton import TritonEncoders
 
 
@@ -52,7 +52,7 @@ async def main(config: Config) -> None:
         users = open_user_states(config.users)
         stack.push_async_callback(users.close)
         await check_user_states(users)
-        encoders = TritonEncoders(config.triton)
+        encoders = TritonEncoders(config.triton, tls=triton_tls(config))
         stack.push_async_callback(encoders.close)
         retrieval = await _retrieval(config, release, stack)
         reranker = await _reranker(config, release, stack)

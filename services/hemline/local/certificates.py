@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hemline.errors import InvalidInputError
-from hemline.tls import ClientTls, ServerTls
+from hemline.tls import (
+    ClientTls,
+    ClientTlsSettings,
+    ServerTls,
+    ServerTlsSettings,
+    client_tls,
+    server_tls,
+)
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -70,6 +77,24 @@ def make_certificates(
     _write(folder / "ca.pem", _pem(ca))
     for name in ("server", "client"):
         renew_certificate(made, name, hosts, days, issuer=(ca, ca_key))
+    return made
+
+
+def open_certificates(folder: Path) -> Certificates:
+    """What `make_certificates` wrote. Raises InvalidInputError naming the file that is missing,
+    expired or does not fit, as `hemline.tls.server_tls` does."""
+    made = Certificates(folder.resolve())
+    server, client = made.server, made.client
+    server_tls(
+        ServerTlsSettings(
+            tls_cert=str(server.cert), tls_key=str(server.key), tls_client_ca=str(made.ca)
+        )
+    )
+    client_tls(
+        ClientTlsSettings(
+            tls_ca=str(made.ca), tls_client_cert=str(client.cert), tls_client_key=str(client.key)
+        )
+    )
     return made
 
 

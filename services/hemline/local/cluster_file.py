@@ -47,7 +47,7 @@ class ProcessRecord:
 
 @dataclass(frozen=True)
 class ClusterRecord:
-    """state: starting, running or stopping. gateway: HOST:PORT. split: as `hemline up --split`."""
+    """state: starting, running or stopping. gateway: HOST:PORT. split, tls: as of `hemline up`."""
 
     supervisor_pid: int
     state: str
@@ -56,6 +56,7 @@ class ClusterRecord:
     split: bool
     gateway: str
     processes: tuple[ProcessRecord, ...]
+    tls: str = ""  # folder of the certificates; empty: plaintext
 
 
 def logs_folder(run: Path) -> Path:

@@ -1,6 +1,7 @@
 """Is a process ready? Asked over gRPC health, HTTP or Redis, as its URL says.
 
 grpc://127.0.0.1:7100                                   gRPC health of the whole server
+grpcs://127.0.0.1:7100?ca=FILE&cert=FILE&key=FILE       the same over TLS
 http://127.0.0.1:7110/v2/models/user_tower/versions/3/ready   any HTTP path that answers 200
 redis://127.0.0.1:7122                                  PING; wanting a password counts as an answer
 """
@@ -11,11 +12,14 @@ import asyncio
 import http.client
 import socket
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from hemline.tls import ClientTls
 
 
 async def why_unhealthy(urls: Sequence[str], timeout_s: float = 1.0) -> str | None:
@@ -24,19 +28,39 @@ async def why_unhealthy(urls: Sequence[str], timeout_s: float = 1.0) -> str | No
     return next((answer for answer in answers if answer is not None), None)
 
 
+def grpc_health_url(address: str, tls: ClientTls | None) -> str:
+    """What to ask for the health of a gRPC server."""
+    if tls is None:
+        return f"grpc://{address}"
+    files = {"ca": tls.ca, "cert": tls.cert, "key": tls.key}
+    return f"grpcs://{address}?{urlencode({name: path for name, path in files.items() if path})}"
+
+
 async def _check(url: str, timeout_s: float) -> str | None:
     parts = urlsplit(url)
-    if parts.scheme == "grpc":
-        return await _check_grpc(parts.netloc, timeout_s)
+    if parts.scheme in ("grpc", "grpcs"):
+        try:
+            files = {name: Path(path) for name, path in parse_qsl(parts.query)}
+            tls = ClientTls(**files).credentials() if parts.scheme == "grpcs" else None
+        except OSError as error:
+            return f"cannot ask {parts.netloc}: {error}"
+        return await _check_grpc(parts.netloc, timeout_s, tls)
     if parts.scheme == "redis":
         return await asyncio.to_thread(_check_redis, parts.netloc, timeout_s)
     return await asyncio.to_thread(_check_http, parts.netloc, parts.path, timeout_s)
 
 
-async def _check_grpc(address: str, timeout_s: float) -> str | None:
+async def _check_grpc(
+    address: str, timeout_s: float, tls: grpc.ChannelCredentials | None
+) -> str | None:
     # A local subchannel pool: a shared one would make this check wait out an earlier one's backoff.
     options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
-    async with grpc.aio.insecure_channel(address, options=options) as channel:
+    channel = (
+        grpc.aio.secure_channel(address, tls, options=options)
+        if tls
+        else grpc.aio.insecure_channel(address, options=options)
+    )
+    async with channel:
         try:
             answer = await health_pb2_grpc.HealthStub(channel).Check(
                 health_pb2.HealthCheckRequest(), timeout=timeout_s

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from hemline.local.certificates import Certificates
 from hemline.local.child import ChildSpec
+from hemline.local.health import grpc_health_url
 from hemline.local.ports import Ports
 from hemline.local.supervisor import Cluster
 from hemline.local.triton_server import TritonCommand, remove_shared_memory
@@ -44,47 +46,73 @@ def plan_cluster(
     ports: Ports,
     split: bool,
     prometheus: ChildSpec | None = None,
+    tls: Certificates | None = None,
+    api_keys: Path | None = None,
 ) -> Cluster:
     """Kafka and Redis if asked for -> Triton -> retrieval and reranker if they run apart -> updater
     -> gateway -> Prometheus if asked for.
 
-    releases: folder of releases.
+    releases: folder of releases. tls: with them, every gRPC port wants mutual TLS. api_keys: the
+    file of those who may call the gateway; without it, anybody may.
     """
     where = {
         name: f"{HOST}:{getattr(ports, name)}"
         for name in ("gateway", "retrieval", "reranker", "updater", "triton_grpc", "triton_http")
     }
     stores = ["--releases", str(releases), "--log", backing.log, "--users", backing.users]
-    encoders = ["--triton", where["triton_grpc"]]
+    encoders = ["--triton", where["triton_grpc"], *_calling(tls)]
     specs = [*backing.servers]
     specs.append(_triton(release, triton, ports, where["triton_grpc"], where["triton_http"]))
     apart: list[str] = []
     if split:
         for name in ("retrieval", "reranker"):
-            specs.append(_service(name, ports, ["--releases", str(releases)]))
+            specs.append(_service(name, ports, ["--releases", str(releases)], tls))
             apart += [f"--{name}", where[name]]
-    specs.append(_service("updater", ports, [*stores, *encoders], backing.env))
+    specs.append(_service("updater", ports, [*stores, *encoders], tls, backing.env))
     # On one's own machine, grpcurl and the like may ask the gateway what it offers.
     flags = [*stores, *encoders, *apart, "--reflection", "true"]
-    specs.append(_service("gateway", ports, flags, backing.env))
+    flags += ["--api-keys", str(api_keys)] if api_keys else []
+    specs.append(_service("gateway", ports, flags, tls, backing.env))
     if prometheus is not None:
         specs.append(prometheus)
-    return Cluster(tuple(specs), gateway=where["gateway"], release=release.id, split=split)
+    return Cluster(
+        tuple(specs),
+        gateway=where["gateway"],
+        release=release.id,
+        split=split,
+        tls=str(tls.folder) if tls else "",
+    )
 
 
 def _service(
-    name: str, ports: Ports, flags: list[str], env: Mapping[str, str] = MappingProxyType({})
+    name: str,
+    ports: Ports,
+    flags: list[str],
+    tls: Certificates | None,
+    env: Mapping[str, str] = MappingProxyType({}),
 ) -> ChildSpec:
     port: int = getattr(ports, name)
     address = f"{HOST}:{port}"
     listening = ["--address", address, "--metrics-port", str(ports.metrics(port))]
+    if tls:
+        listening += ["--tls-cert", str(tls.server.cert), "--tls-key", str(tls.server.key)]
+        listening += ["--tls-client-ca", str(tls.ca)]
     return ChildSpec(
         name=name,
         argv=(sys.executable, "-m", f"hemline.{name}", *flags, *listening),
         address=address,
-        health=(f"grpc://{address}",),
+        health=(grpc_health_url(address, tls.client if tls else None),),
         env={**ONE_THREAD, **env},
     )
+
+
+def _calling(tls: Certificates | None) -> list[str]:
+    """Flags of a process that calls others."""
+    if tls is None:
+        return []
+    client = tls.client
+    files = ["--tls-ca", str(tls.ca), "--tls-client-cert", str(client.cert)]
+    return [*files, "--tls-client-key", str(client.key), "--triton-tls", "true"]
 
 
 def _triton(

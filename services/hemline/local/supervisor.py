@@ -45,6 +45,7 @@ class Cluster:
     gateway: str
     release: str = ""
     split: bool = False
+    tls: str = ""
 
 
 def say(line: str) -> None:
@@ -205,6 +206,7 @@ class Supervisor:
                 split=self._cluster.split,
                 gateway=self._cluster.gateway,
                 processes=processes,
+                tls=self._cluster.tls,
             ),
         )
 

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import hemline
 from hemline.errors import HemlineError
+from hemline.tls import ServerTls
 from hemline.triton_repository import MODELS
 
 PACKAGE, VERSION = "nvidia-pytriton", "0.7.0"
@@ -143,6 +144,7 @@ def triton_command(
     device: str = "cpu",
     threads_per_model: int = 1,
     control_key: str | None = None,
+    tls: ServerTls | None = None,
 ) -> TritonCommand:
     """The command that serves `repository` (see `triton_repository`), listening on `host` only.
 
@@ -191,6 +193,11 @@ def triton_command(
         argv.append(f"--grpc-restricted-protocol=model-repository:{control}")
         if http_port is not None:
             argv.append(f"--http-restricted-api=model-repository:{control}")
+    if tls is not None:  # of gRPC; HTTP and metrics stay plaintext, Triton knows no other
+        argv += ["--grpc-use-ssl=true", f"--grpc-server-cert={tls.cert}"]
+        argv += [f"--grpc-server-key={tls.key}"]
+        if tls.client_ca:
+            argv += ["--grpc-use-ssl-mutual=true", f"--grpc-root-cert={tls.client_ca}"]
     if device == "cpu":
         argv += ["--pinned-memory-pool-byte-size=0", "--allow-gpu-metrics=false"]
     threads = str(threads_per_model)

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hemline.errors import NotBuiltError, NotFoundError
+from hemline.key_file import read_keys
 from hemline.local.background import start_in_background
+from hemline.local.certificates import open_certificates
 from hemline.local.child import ChildSpec
 from hemline.local.cluster_file import (
     ClusterRecord,
@@ -41,6 +43,8 @@ class UpConfig:
     split: retrieval and reranker as processes of their own. device: of Triton's models, cpu or gpu.
     kafka, redis: "" for the embedded log and state, "local" to start a server here, else the
         HOST:PORT or URL of one that runs. prometheus: start one that scrapes the cluster.
+    tls: folder that `hemline certs` made, for mutual TLS on every gRPC port. api_keys: file that
+        `hemline keys` made, for a gateway that wants one of them.
     """
 
     home: Path
@@ -50,6 +54,8 @@ class UpConfig:
     kafka: str = ""
     redis: str = ""
     prometheus: bool = False
+    tls: Path | None = None
+    api_keys: Path | None = None
 
     @property
     def run(self) -> Path:
@@ -88,11 +94,16 @@ def up_in_background(config: UpConfig) -> ClusterRecord:
     command += ["--split"] * config.split + ["--prometheus"] * config.prometheus
     command += ["--kafka", config.kafka] if config.kafka else []
     command += ["--redis", config.redis] if config.redis else []
+    command += ["--tls", str(config.tls)] if config.tls else []
+    command += ["--api-keys", str(config.api_keys)] if config.api_keys else []
     return start_in_background(command, config.run)
 
 
 def _cluster(config: UpConfig) -> Cluster:
     """Everything that is there before the first process starts."""
+    tls = open_certificates(config.tls) if config.tls else None
+    if config.api_keys:
+        read_keys(config.api_keys)  # refused here, in one line
     install = _triton(config.home)
     ports = choose_ports(config.base_port)
     release = open_release(config.releases)
@@ -108,6 +119,7 @@ def _cluster(config: UpConfig) -> Cluster:
         device=config.device,
         # Nothing loads or unloads models in a running cluster yet, so nobody knows this key.
         control_key=secrets.token_hex(16),
+        tls=tls.server if tls else None,
     )
     say(f"starting release {release.id} of {config.home}; logs in {config.run / 'logs'}")
     return plan_cluster(
@@ -118,6 +130,8 @@ def _cluster(config: UpConfig) -> Cluster:
         ports,
         config.split,
         _prometheus(config, ports),
+        tls,
+        config.api_keys.resolve() if config.api_keys else None,
     )
 
 

@@ -11,12 +11,13 @@ from hemline.process import read_config, run_process
 from hemline.releases import open_release
 from hemline.rpc import Server, ServerSettings, wait_for_signal
 from hemline.stores import check_user_states, open_event_log, open_user_states
+from hemline.tls import ClientTlsSettings, triton_tls
 from hemline.triton import TritonEncoders
 from hemline.updater.update import Updater
 
 
 @dataclass(frozen=True)
-class Config(ServerSettings):
+class Config(ServerSettings, ClientTlsSettings):
     releases: Path  # folder of releases; the promoted one is served
     log: str  # URL of the event log, see hemline.stores
     users: str  # URL of the user state
@@ -31,7 +32,7 @@ async def main(config: Config) -> None:
     log = open_event_log(config.log)
     users = open_user_states(config.users)
     await check_user_states(users)
-    encoders = TritonEncoders(config.triton)
+    encoders = TritonEncoders(config.triton, tls=triton_tls(config))
     server = Server(config.address, config)
     serve_metrics(config.metrics_host, config.metrics_port)
     RELEASE.set(release.version)
