@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hemline.v1 import event_pb2, recommender_pb2, user_pb2
 from promql import (
     DASHBOARDS,
     FOREIGN,
@@ -46,6 +48,18 @@ def test_every_metric_in_rules_and_dashboards_exists(tmp_path: Path) -> None:
         assert not missing, f"{rule.get('alert') or rule['record']} reads {missing}"
     for expression in dashboard_expressions():
         assert metric_names(expression) <= exist, expression
+
+
+def test_every_method_in_rules_and_dashboards_is_one_of_ours() -> None:
+    ours = {
+        f"{service.full_name}/{method.name}"
+        for file in (recommender_pb2, event_pb2, user_pb2)
+        for service in file.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    }
+    expressions = [*(rule["expr"] for rule in rules()), *dashboard_expressions()]
+    named = {name for each in expressions for name in re.findall(r"hemline\.v1\.\w+/\w+", each)}
+    assert named and named <= ours
 
 
 def test_no_recording_rule_is_made_for_nobody() -> None:

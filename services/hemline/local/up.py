@@ -28,7 +28,7 @@ from hemline.local.plan import HOST, Backing, plan_cluster
 from hemline.local.ports import DEFAULT_BASE, Ports, choose_ports
 from hemline.local.process_metrics import serve_process_metrics
 from hemline.local.prometheus_server import install_prometheus, is_installed, prometheus_spec
-from hemline.local.redis_server import HOST, install_redis, redis_password, redis_spec
+from hemline.local.redis_server import install_redis, redis_password, redis_spec
 from hemline.local.supervisor import Cluster, Supervisor, say, supervise
 from hemline.local.triton_server import VERSION, TritonInstall, install_triton, triton_command
 from hemline.redis_url import PASSWORD, read_redis_url
