@@ -2,13 +2,15 @@
 # make demo      train, start the cluster, play, stop; DATA=PATH for a catalogue of your own,
 #                WITH='--kafka --redis --prometheus' for real servers around it
 # make test      unit tests, then those with real servers
+# make loadtest  a minute of load on the cluster that is up, or on one started for it, judged by SLOs;
+#                WITH='--shape spike --rate 80' and more in loadtest/README.md
 # make lint      style and types
 # make protos    generate services/hemline/v1 from protos/
 # make clean     remove what the others made, but not .hemline/ with its releases and state
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: install demo test lint protos clean
+.PHONY: install demo test loadtest lint protos clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -32,6 +34,9 @@ demo: install
 test: install
 	$(BIN)/pytest tests/unit
 	$(BIN)/pytest tests/integration
+
+loadtest: install
+	$(BIN)/python loadtest/run.py $(WITH)
 
 lint: install
 	$(BIN)/ruff check

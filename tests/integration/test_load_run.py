@@ -1,0 +1,83 @@
+"""Seconds of the load test against a real gateway over the small shop: reports and verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shop import Shop
+
+pytestmark = pytest.mark.integration
+
+LOADTEST = Path(__file__).parents[2] / "loadtest"
+# What a busy machine makes of these is no business of this test.
+PATIENT = ("--slo-p99-ms", 5000, "--slo-send-lag-p99-ms", 5000, "--deadline-ms", 10_000)
+
+
+async def run(program: str, *argv: object) -> tuple[int | None, str]:
+    """Exit code and output of a program of loadtest/."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(LOADTEST / program), *map(str, argv)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    return process.returncode, out.decode()
+
+
+def report_in(home: Path) -> Any:
+    (plain,) = (home / "loadtest").glob("*.json")
+    return json.loads(plain.read_text())
+
+
+async def test_a_run_passes_and_leaves_both_reports(shop: Shop, tmp_path: Path) -> None:
+    flags = ("--shape", "spike", "--rate", 32, "--seconds", 4, *PATIENT)
+    code, out = await run("run.py", "--home", tmp_path, "--gateway", shop.address, *flags)
+    assert code == 0 and "PASSED: all objectives were met" in out
+    report = report_in(tmp_path)
+    assert report["passed"] and report["broken"] == report["errors"] == []
+    assert report["calls"].keys() == {"Recommend", "RecordEvent", "SimilarItems", "Search"}
+    calls = sum(call["calls"] for call in report["calls"].values())
+    assert calls == pytest.approx(report["expected"], rel=0.4) and report[
+        "expected"
+    ] == pytest.approx(205, abs=1)
+    events = report["calls"]["RecordEvent"]
+    assert report["answers"] == calls - events["calls"] and events["failed"] == 0
+    (html,) = (tmp_path / "loadtest").glob("*.html")
+    assert "RecordEvent" in html.read_text() and str(html) in out
+    # The events are real: what was clicked is in the log, with the answer that showed it.
+    assert await shop.users.get("load-000000") is not None
+
+
+async def test_a_run_without_a_server_fails_and_says_why(tmp_path: Path) -> None:
+    flags = ("--rate", 20, "--seconds", 2, "--deadline-ms", 200, "--slo-send-lag-p99-ms", 5000)
+    code, out = await run("run.py", "--home", tmp_path, "--gateway", "127.0.0.1:9", *flags)
+    assert code == 1 and "FAILED: " in out and "100.00% of all calls failed" in out
+    report = report_in(tmp_path)
+    assert not report["passed"] and report["errors"][0]["error"].endswith("UNAVAILABLE')")
+
+
+async def test_workers_share_the_rate_and_the_master_judges(shop: Shop, tmp_path: Path) -> None:
+    flags = ("--rate", 40, "--seconds", 3, "--processes", 2, "--senders", 2, *PATIENT)
+    code, out = await run("run.py", "--home", tmp_path, "--gateway", shop.address, *flags)
+    assert code == 0, out
+    report = report_in(tmp_path)
+    calls = sum(call["calls"] for call in report["calls"].values())
+    assert calls == pytest.approx(120, rel=0.4)
+    assert report["answers"] == calls - report["calls"]["RecordEvent"]["calls"]
+
+
+@pytest.mark.parametrize("flags", [("--rate", 0), ("--newcomers", 2), ("--shape", "square")])
+async def test_flags_that_make_no_sense_are_refused(tmp_path: Path, flags: Any) -> None:
+    code, out = await run("run.py", "--home", tmp_path, "--gateway", "127.0.0.1:9", *flags)
+    assert code not in (0, None) and flags[0] in out and "Traceback" not in out
+
+
+async def test_without_a_release_one_line_says_what_to_do(tmp_path: Path) -> None:
+    code, out = await run("run.py", "--home", tmp_path)
+    assert code == 1 and out.startswith("loadtest: no release has been promoted")
