@@ -39,9 +39,9 @@ def standardise(values: F32) -> F32:
     x = np.where(known, values, 0.0).astype(np.float64)
     mean = x.sum(axis=-1, keepdims=True) / count
     centred = np.where(known, x - mean, 0.0)
-    deviation = np.sqrt((centred**2).sum(axis=-1, keepdims=True) / count)
-    z = np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 1e-8)
-    return np.asarray(np.clip(z, -MAX_Z, MAX_Z), dtype=np.float32)
+    deviation = np.sqrt((centred * centred).sum(axis=-1, keepdims=True) / count)
+    z = centred * np.where(deviation > 1e-8, 1.0 / np.maximum(deviation, 1e-8), 0.0)
+    return np.asarray(np.minimum(np.maximum(z, -MAX_Z), MAX_Z), dtype=np.float32)
 
 
 def blend_scores(
@@ -57,8 +57,7 @@ def blend_scores(
     if len({len(values) for values in parts.values()}) != 1:
         lengths = {name: len(values) for name, values in parts.items()}
         raise ValueError(f"parts must be of one length, got {lengths}")
-    contributions = {
-        name: np.float32(weights.get(name, 0.0)) * standardise(values)
-        for name, values in parts.items()
-    }
-    return np.sum(list(contributions.values()), axis=0, dtype=np.float32), contributions
+    weight = np.array([weights.get(name, 0.0) for name in parts], dtype=np.float32)
+    contributions = weight[:, None] * standardise(np.stack(list(parts.values())))
+    total: F32 = np.sum(contributions, axis=0, dtype=np.float32)
+    return total, dict(zip(parts, contributions, strict=True))

@@ -49,7 +49,7 @@ def fold_in(
     y = item_factors[np.asarray(rows, dtype=np.int64)].astype(np.float64)  # (m, f)
     c = np.asarray(signed, dtype=np.float64)
     a = gram + (y.T * (np.abs(c) - 1.0)) @ y
-    a[np.diag_indices_from(a)] += regularisation
+    a.flat[:: len(a) + 1] += regularisation  # the diagonal
     return np.linalg.solve(a, np.maximum(c, 0.0) @ y).astype(np.float32)
 
 
@@ -81,5 +81,6 @@ def cf_scores(item_factors: F32, user: F32) -> F32:
     new arrival from being ranked as if everybody had refused it.
     """
     scores = np.asarray(user @ item_factors.T, dtype=np.float32)
-    scores[..., ~item_factors.any(axis=1)] = np.nan
+    if not scores.all():  # a touched item may score 0 by chance, so look at the factors
+        scores[..., ~item_factors.any(axis=1)] = np.nan
     return scores

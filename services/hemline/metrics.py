@@ -68,6 +68,9 @@ SEARCH_QUERIES = Counter("hemline_search_queries_total", "Vector queries answere
 SEARCH_SECONDS = Histogram(
     "hemline_search_seconds", "Time of one batch of vector queries", buckets=_SECONDS
 )
+SEARCH_SCANS = Counter(
+    "hemline_search_scans_total", "Searches of one vector, by how they were made exact", ["scan"]
+)
 INDEX_ITEMS = Gauge("hemline_index_items", "Items in the index")
 
 KEYS_REQUIRED = Gauge(

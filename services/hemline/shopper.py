@@ -41,7 +41,7 @@ class Shopper:
     @property
     def known_items(self) -> int:
         """Distinct items known, imported ones included; picks the blend weights."""
-        return len(np.unique(self.rows)) + self.imported_items
+        return len(set(self.rows.tolist())) + self.imported_items
 
 
 NEWCOMER = Shopper(NO_ROWS, (), np.zeros(0, np.float32), None, 0, False)

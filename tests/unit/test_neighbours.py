@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from hemline.neighbours import neighbour_scores
+from hemline.neighbours import NeighbourTable
 from hemline_training.interactions import KINDS, Interactions
 from hemline_training.neighbours import NeighboursConfig, fit_neighbours, neighbour_matrix
 
@@ -68,9 +68,11 @@ def test_best_first_and_cut_to_k():
 def test_scores_of_a_history_by_hand():
     rows = np.int32([[1, 2], [0, -1], [-1, -1]])
     scores = np.float32([[0.5, 0.25], [0.5, 0.0], [0.0, 0.0]])
-    found, value = neighbour_scores([0, 1, 0], [2.0, -1.0, 1.0], rows, scores)
-    assert found.tolist() == [0, 1, 2]
-    assert value.tolist() == [-0.5, 1.5, 0.75]
+    table = NeighbourTable(rows, scores)
+    for _ in range(2):  # the scratch arrays of the first call leave no trace
+        found, value = table.scores([0, 1, 0], [2.0, -1.0, 1.0])
+        assert dict(zip(found.tolist(), value.tolist(), strict=True)) == {0: -0.5, 1: 1.5, 2: 0.75}
+    assert table.scores_of(np.int32([2, 0]), [0], [2.0]).tolist() == [0.5, 0.0]
 
 
 def test_scores_in_bulk_equal_those_of_serving():
@@ -78,12 +80,11 @@ def test_scores_in_bulk_equal_those_of_serving():
     pairs = sorted({(int(u), int(i)) for u, i in rng.integers(0, (40, 20), (300, 2))})
     histories = log_of(pairs, items=20).histories()
     rows, scores = fit_neighbours(histories, NeighboursConfig(k=5))
+    table = NeighbourTable(rows, scores)
     bulk = (histories.item_weights @ neighbour_matrix(rows, scores)).toarray()
     for user in range(len(histories)):
         events = slice(histories.indptr[user], histories.indptr[user + 1])
-        found, value = neighbour_scores(
-            histories.rows[events], histories.weights[events], rows, scores
-        )
+        found, value = table.scores(histories.rows[events], histories.weights[events])
         expected = np.zeros(20)
         expected[found] = value
         assert bulk[user] == pytest.approx(expected, abs=1e-5)

@@ -55,7 +55,7 @@ def fit_neighbours(histories: Histories, config: NeighboursConfig) -> tuple[I32,
 
 
 def neighbour_matrix(rows: I32, scores: F32) -> csr_matrix:
-    """The stored neighbours as CSR (n, n): weights (b, n) @ it is `neighbour_scores` in bulk."""
+    """The stored neighbours as CSR (n, n): weights (b, n) @ it are `NeighbourTable.scores`."""
     n, _ = rows.shape
     known = rows >= 0
     indptr = np.concatenate([[0], np.cumsum(known.sum(axis=1))])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from hemline.contracts import NO_ROWS, Rows
+from hemline.contracts import NO_ROWS, Part, Rows
 from hemline.filters import Filter
 from hemline.gateway.trace import Degraded
 
@@ -25,20 +26,12 @@ class RecommendQuery:
     surface: str = ""
 
 
-@dataclass(frozen=True)
-class ScorePart:
-    value: float
-    contribution: float
-
-
-@dataclass(frozen=True)
-class ScoredRow:
+class ScoredRow(NamedTuple):
     """One item of an answer."""
 
     row: int
     score: float
     sources: tuple[str, ...]
-    parts: Mapping[str, ScorePart]
     reason: str
     because_of: int | None = None  # row of the history's item that the reason names
 
@@ -48,6 +41,7 @@ class Answer:
     request_id: str
     release: str
     items: tuple[ScoredRow, ...]
+    parts: Mapping[str, Part]  # what each model says of the items, in their order
     degraded: tuple[Degraded, ...]
     timings: Mapping[str, float]  # stage -> seconds
     personal: bool

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hemline.contracts import Part, Rows
-from hemline.gateway.select import Places
+from hemline.distinct import Places
 from hemline.releases import Release
 from hemline.shopper import Shopper
 from hemline.vectors import F32

@@ -27,10 +27,11 @@ from hemline.contracts import (
     Rows,
     VectorQuery,
 )
-from hemline.gateway.answer import Answer, RecommendQuery, ScoredRow, ScorePart
-from hemline.gateway.candidates import Candidates, merge, top_eligible
+from hemline.distinct import Places
+from hemline.gateway.answer import Answer, RecommendQuery, ScoredRow
+from hemline.gateway.candidates import Candidates, top_eligible
 from hemline.gateway.reasons import reasons_for
-from hemline.gateway.select import Places, select
+from hemline.gateway.select import select
 from hemline.gateway.shelf import Shelf
 from hemline.gateway.trace import Trace
 from hemline.releases import Release
@@ -89,10 +90,10 @@ async def recommend(query: RecommendQuery, stages: Stages, deadline_s: float) ->
             "popular": top_eligible(shelf.by_popularity, eligible, count("popularity")),
             "trending": top_eligible(shelf.by_trend, eligible, count("trending")),
         }
-        candidates = merge(brought, eligible)
+        candidates = shelf.merge(brought, eligible)
         if shelf.distinct(candidates.rows) < query.k:  # the sources agree on a few products
             brought["popular"] = shelf.distinct_eligible(eligible, query.k)
-            candidates = merge(brought, eligible)
+            candidates = shelf.merge(brought, eligible)
         metrics.CANDIDATES.observe(len(candidates.rows))
 
     ranking = await rank(candidates, shopper, vector, release, stages.reranker, trace)
@@ -103,6 +104,7 @@ async def recommend(query: RecommendQuery, stages: Stages, deadline_s: float) ->
             ranking.scores,
             release.item_content,
             shelf.variants,
+            shelf.first_of_variants,
             query.k,
             diversity,
         )
@@ -113,6 +115,10 @@ async def recommend(query: RecommendQuery, stages: Stages, deadline_s: float) ->
         request_id=query.request_id,
         release=release.id,
         items=items,
+        parts={
+            name: Part(part.values[chosen], part.contributions[chosen])
+            for name, part in ranking.parts.items()
+        },
         degraded=tuple(trace.degraded),
         timings=trace.timings,
         personal=shopper.profile is not None,
@@ -163,7 +169,7 @@ async def search(
     condition = shelf.hard_filter(query.filter)
     hidden = query.exclude
     if not query.include_seen:
-        hidden = np.union1d(hidden, shopper.rows).astype(np.int32)
+        hidden = np.concatenate((hidden, shopper.rows))
     if vector is not None:
         queries.append(VectorQuery("tower", vector, count("tower"), condition, hidden))
     if shopper.profile is not None:
@@ -240,20 +246,17 @@ async def rank(
 def describe(
     chosen: Places, candidates: Candidates, ranking: Ranking, shopper: Shopper, release: Release
 ) -> tuple[ScoredRow, ...]:
-    """The chosen candidates with sources, score parts and reasons."""
+    """The chosen candidates with sources and reasons."""
     rows = candidates.rows[chosen]
     reasons = reasons_for(chosen, rows, ranking.parts, shopper, release)
+    scored = zip(
+        rows.tolist(),
+        ranking.scores[chosen].tolist(),
+        map(candidates.sources, chosen.tolist()),
+        reasons,
+        strict=True,
+    )
     return tuple(
-        ScoredRow(
-            row=int(row),
-            score=float(ranking.scores[place]),
-            sources=candidates.sources(int(place)),
-            parts={
-                name: ScorePart(float(part.values[place]), float(part.contributions[place]))
-                for name, part in ranking.parts.items()
-            },
-            reason=reason.text,
-            because_of=reason.because_of,
-        )
-        for place, row, reason in zip(chosen, rows, reasons, strict=True)
+        ScoredRow(row, score, sources, reason.text, reason.because_of)
+        for row, score, sources, reason in scored
     )

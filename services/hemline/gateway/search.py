@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hemline.contracts import NO_ROWS, Rows, VectorQuery
+from hemline.contracts import NO_ROWS, Part, Rows, VectorQuery
 from hemline.errors import UnavailableError
 from hemline.filters import Filter
-from hemline.gateway.answer import Answer, ScoredRow, ScorePart
+from hemline.gateway.answer import Answer, ScoredRow
 from hemline.gateway.recommend import Stages
 from hemline.gateway.shelf import Shelf
 from hemline.gateway.trace import Trace
@@ -124,11 +124,10 @@ async def _nearest(
         request_id=query.request_id,
         release=shelf.release.id,
         items=tuple(
-            ScoredRow(
-                int(row), float(score), ("content",), {"content": ScorePart(score, score)}, reason
-            )
-            for row, score in zip(hits.rows, hits.scores.tolist(), strict=True)
+            ScoredRow(row, score, ("content",), reason)
+            for row, score in zip(hits.rows.tolist(), hits.scores.tolist(), strict=True)
         ),
+        parts={"content": Part(hits.scores, hits.scores)},
         degraded=tuple(trace.degraded),
         timings=trace.timings,
         personal=personal,

@@ -14,7 +14,8 @@ from hemline import metrics
 from hemline.catalogue import Catalogue
 from hemline.errors import HemlineError, InvalidInputError, NotFoundError
 from hemline.event_log import EXPOSURES_TOPIC, EventLog
-from hemline.gateway.answer import Answer, RecommendQuery, ScoredRow
+from hemline.gateway.answer import Answer, RecommendQuery
+from hemline.gateway.answer_wire import ItemWriter
 from hemline.gateway.checks import (
     MAX_ID,
     check_k,
@@ -34,7 +35,6 @@ from hemline.v1 import (
 )
 from hemline.wire import (
     filter_from_proto,
-    item_to_proto,
     known_rows_of,
     rows_of,
 )
@@ -51,7 +51,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
     def __init__(self, stages: Stages, log: EventLog) -> None:
         self._stages = stages
         self._log = log
-        self._messages: dict[int, common_pb2.Item] = {}  # row -> item, made once
+        self._writer = ItemWriter(stages.shelf().release.catalogue)
         self._logging: set[asyncio.Task[None]] = set()
 
     async def Recommend(
@@ -79,9 +79,9 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         )
         answer = await recommend(query, self._stages, time_left_s(context))
         self._log_exposure(query, answer)
-        return recommender_pb2.RecommendResponse(
-            info=_info(answer), items=[self._scored(item) for item in answer.items]
-        )
+        response = recommender_pb2.RecommendResponse(info=_info(answer))
+        response.MergeFromString(self._writer.items(answer))
+        return response
 
     async def Search(
         self, request: recommender_pb2.SearchRequest, context: Any
@@ -107,9 +107,9 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
             user_weight=check_share("user_weight", request.user_weight),
         )
         answer = await search(query, self._stages, time_left_s(context))
-        return recommender_pb2.SearchResponse(
-            info=_info(answer), items=[self._scored(item) for item in answer.items]
-        )
+        response = recommender_pb2.SearchResponse(info=_info(answer))
+        response.MergeFromString(self._writer.items(answer))
+        return response
 
     async def SimilarItems(
         self, request: recommender_pb2.SimilarItemsRequest, context: Any
@@ -128,9 +128,9 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
             user_weight=check_share("user_weight", request.user_weight),
         )
         answer = await similar(query, self._stages, time_left_s(context))
-        return recommender_pb2.SimilarItemsResponse(
-            info=_info(answer), items=[self._scored(item) for item in answer.items]
-        )
+        response = recommender_pb2.SimilarItemsResponse(info=_info(answer))
+        response.MergeFromString(self._writer.items(answer))
+        return response
 
     async def exposures_logged(self) -> None:
         """Wait until the exposures of all answers given so far are logged."""
@@ -139,24 +139,6 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
     @property
     def _catalogue(self) -> Catalogue:
         return self._stages.shelf().release.catalogue
-
-    def _scored(self, item: ScoredRow) -> common_pb2.ScoredItem:
-        message = self._messages.get(item.row)
-        if message is None:
-            message = item_to_proto(self._catalogue.item(item.row))
-            self._messages[item.row] = message
-        because_of = "" if item.because_of is None else self._catalogue.item_ids[item.because_of]
-        return common_pb2.ScoredItem(
-            item=message,
-            score=item.score,
-            sources=item.sources,
-            parts=[
-                common_pb2.ScorePart(name=name, value=part.value, contribution=part.contribution)
-                for name, part in item.parts.items()
-            ],
-            reason=item.reason,
-            because_of_item_id=because_of,
-        )
 
     def _log_exposure(self, query: RecommendQuery, answer: Answer) -> None:
         exposure = event_pb2.Exposure(

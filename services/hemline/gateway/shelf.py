@@ -9,18 +9,25 @@ import numpy as np
 import numpy.typing as npt
 
 from hemline.contracts import Rows
+from hemline.distinct import FirstPlaces
 from hemline.filters import AllOf, Filter, FilterMasks, InStock, Mask, mentions_stock
+from hemline.gateway.candidates import Candidates, Merger
 from hemline.releases import Release
 
 
 class Shelf:
-    """Everything about one release that answers need and that does not change between them."""
+    """Everything about one release that answers need and that does not change between them.
+
+    Scratch arrays included: it belongs to the thread of the event loop.
+    """
 
     def __init__(self, release: Release) -> None:
         self.release = release
         self.variants: npt.NDArray[np.int32] = release.catalogue.variant_group
         self.candidate_counts: Mapping[str, int] = release.json("blend")["candidates"]
         self._masks = FilterMasks(release.catalogue)
+        self._merger = Merger(len(release.catalogue))
+        self.first_of_variants = FirstPlaces(int(self.variants.max(initial=0)) + 1)
 
     @cached_property
     def by_popularity(self) -> Rows:
@@ -46,15 +53,18 @@ class Shelf:
             mask[exclude] = False
         return mask
 
+    def merge(self, brought: Mapping[str, Rows], eligible: Mask) -> Candidates:
+        """See `Merger.merge`."""
+        return self._merger.merge(brought, eligible)
+
     def distinct(self, rows: Rows) -> int:
         """How many different products (variant groups) these items are."""
-        return len(np.unique(self.variants[rows]))
+        return len(self.first_of_variants(self.variants[rows]))
 
     def distinct_eligible(self, eligible: Mask, count: int) -> Rows:
         """The most popular eligible items, no two of one variant group; at most `count`."""
         rows = self.by_popularity[eligible[self.by_popularity]]
-        _, first = np.unique(self.variants[rows], return_index=True)
-        return rows[np.sort(first)[:count]]
+        return rows[self.first_of_variants(self.variants[rows])[:count]]
 
 
 def _descending(scores: npt.NDArray[np.float32]) -> Rows:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
+
+from prometheus_client import Histogram
 
 from hemline import metrics
 from hemline.errors import (
@@ -44,6 +46,29 @@ class Degraded:
     fallback: str
 
 
+class _Stage:
+    """A context manager that adds what it took to `timings` and to the metric of its stage."""
+
+    __slots__ = ("_began", "_name", "_timings")
+
+    def __init__(self, name: str, timings: dict[str, float]) -> None:
+        self._name = name
+        self._timings = timings
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        took = time.perf_counter() - self._began
+        self._timings[self._name] = self._timings.get(self._name, 0.0) + took
+        _seconds_of(self._name).observe(took)
+
+
+@cache  # stages are few, and looking up a label costs as much as observing
+def _seconds_of(stage: str) -> Histogram:
+    return metrics.STAGE_SECONDS.labels(stage)
+
+
 class Trace:
     """Timings and degradations of one answer that must be given within `deadline_s` seconds."""
 
@@ -67,6 +92,8 @@ class Trace:
         budget_s = self.left_s() * share
         with self.stage(stage):
             try:
+                if budget_s <= 0:  # work that never waits would not notice
+                    raise DeadlineError("no time left")
                 async with asyncio.timeout(budget_s):
                     return await work(budget_s)
             except BadImageError:
@@ -79,16 +106,9 @@ class Trace:
                 self.degrade(stage, reason, fallback)
                 return None
 
-    @contextmanager
-    def stage(self, stage: str) -> Iterator[None]:
-        """Time a stage that runs in this process and cannot be late."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            took = time.perf_counter() - began
-            self.timings[stage] = self.timings.get(stage, 0.0) + took
-            metrics.STAGE_SECONDS.labels(stage).observe(took)
+    def stage(self, stage: str) -> _Stage:
+        """Time a stage that runs in this process and cannot be late: `with trace.stage(NAME):`."""
+        return _Stage(stage, self.timings)
 
     def degrade(self, stage: str, reason: str, fallback: str) -> None:
         """Say that a stage was skipped or replaced."""

@@ -12,7 +12,7 @@ from hemline.blend import blend_scores, segment_of
 from hemline.contracts import Hits, Part, Ranking, RerankRequest, Rows
 from hemline.errors import InvalidInputError, ReleaseError
 from hemline.fold_in import cf_scores, confidence, fold_in, gram
-from hemline.neighbours import neighbour_scores
+from hemline.neighbours import NeighbourTable
 from hemline.releases import Release
 from hemline.vectors import F32
 
@@ -30,8 +30,9 @@ class BlendReranker:
         self._regularisation = float(cf["regularisation"])
         self._factors: F32 = np.ascontiguousarray(release.array("cf_item_factors"))
         self._gram = gram(self._factors)
-        self._neighbour_rows = release.array("neighbours_rows")
-        self._neighbour_scores = release.array("neighbours_scores")
+        self._neighbours = NeighbourTable(
+            release.array("neighbours_rows"), release.array("neighbours_scores")
+        )
         self._popularity = release.array("popularity")
         self._trending = release.array("trending")
         self._weights: dict[str, dict[str, float]] = {
@@ -55,7 +56,7 @@ class BlendReranker:
         parts: dict[str, F32] = dict(request.scores)
         if history.size:
             parts["cf"] = self._cf(history, request.history_weights, rows)
-            parts["neighbours"] = self._neighbour_part(history, request.history_weights, rows)
+            parts["neighbours"] = self._neighbours.scores_of(rows, history, request.history_weights)
         parts["popularity"] = np.asarray(self._popularity[rows])
         parts["trending"] = np.asarray(self._trending[rows])
 
@@ -73,9 +74,7 @@ class BlendReranker:
         """See `contracts.Reranker.neighbours`."""
         self._check_release(release_id)
         self._check_history(rows, weights)
-        found, scores = neighbour_scores(
-            rows, weights, self._neighbour_rows, self._neighbour_scores
-        )
+        found, scores = self._neighbours.scores(rows, weights)
         best = np.argsort(-scores, kind="stable")[:k]
         best = best[scores[best] > 0]
         return Hits(found[best], scores[best], matching=len(found))
@@ -84,17 +83,6 @@ class BlendReranker:
         liked, signed = confidence(history, weights, self._alpha)
         user = fold_in(self._factors, self._gram, liked, signed, self._regularisation)
         return cf_scores(self._factors[candidates], user)
-
-    def _neighbour_part(self, history: Rows, weights: F32, candidates: Rows) -> F32:
-        found, scores = neighbour_scores(
-            history, weights, self._neighbour_rows, self._neighbour_scores
-        )
-        part = np.zeros(len(candidates), dtype=np.float32)
-        if len(found):
-            place = np.minimum(np.searchsorted(found, candidates), len(found) - 1)
-            hit = found[place] == candidates
-            part[hit] = scores[place[hit]]
-        return part
 
     def _check_release(self, release_id: str) -> None:
         if release_id != self.release.id:

@@ -1,0 +1,86 @@
+"""The int8 scan is exact: as good as scoring everything in float32, however odd the vectors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hemline import metrics
+from hemline.retrieval.exact import ExactIndex
+
+N, DIM = 6_000, 24
+
+
+def vectors(kind: str, rng: np.random.Generator) -> np.ndarray:
+    match kind:
+        case "clustered":
+            centres = rng.normal(size=(20, DIM))
+            x = centres[rng.integers(0, 20, N)] + 0.2 * rng.normal(size=(N, DIM))
+        case "uneven":  # some dimensions a thousand times larger than others
+            x = rng.normal(size=(N, DIM)) * np.logspace(0, 3, DIM)
+        case "crowded":  # thousands of items nearly as good as the best
+            x = np.ones((N, DIM)) + 1e-3 * rng.normal(size=(N, DIM))
+        case _:
+            x = rng.normal(size=(N, DIM))
+            x[:, 3] = 0
+    return np.float32(x / np.linalg.norm(x, axis=1, keepdims=True))
+
+
+INDEXES = {
+    kind: (x, ExactIndex(x))
+    for kind in ("clustered", "uneven", "crowded", "one dimension empty")
+    for x in (vectors(kind, np.random.default_rng(3)),)
+}
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    kind=st.sampled_from(sorted(INDEXES)),
+    seed=st.integers(0, 2**32 - 1),
+    k=st.integers(1, 700),
+    allowed_share=st.sampled_from([1.0, 0.97, 0.5, 0.2]),
+    scale=st.sampled_from([1.0, 1e-3, 1e3]),
+)
+def test_the_k_best_are_the_true_ones(
+    kind: str, seed: int, k: int, allowed_share: float, scale: float
+) -> None:
+    x, index = INDEXES[kind]
+    rng = np.random.default_rng(seed)
+    allowed = rng.random(N) < allowed_share
+    vector = np.float32(scale * rng.normal(size=DIM))
+    rows, scores = index.search(vector, k, allowed, int(allowed.sum()))
+
+    assert len(set(rows.tolist())) == k and allowed[rows].all()
+    np.testing.assert_allclose(scores, x[rows] @ vector, rtol=1e-4, atol=1e-5 * scale)
+    best = np.sort(x[allowed] @ vector)[::-1][:k]
+    np.testing.assert_allclose(scores, best, rtol=1e-4, atol=1e-5 * scale)
+
+
+def test_a_query_of_zeros_finds_k_items_all_the_same() -> None:
+    _, index = INDEXES["clustered"]
+    rows, scores = index.search(np.zeros(DIM, np.float32), 50, np.ones(N, dtype=bool), N)
+    assert len(set(rows.tolist())) == 50 and not scores.any()
+
+
+def test_a_guess_too_high_is_made_good_and_counted() -> None:
+    """The few best items hide between the sampled ones, or are all that is sampled."""
+    x = np.zeros((8_000, 8), np.float32)
+    x[:, 0] = 0.1
+    x[::3, 0] = np.linspace(0.5, 1.0, len(x[::3]))  # every sampled item, and two of three are not
+    index = ExactIndex(x)
+    counter = metrics.SEARCH_SCANS.labels("int8_then_float32")
+    before = counter._value.get()
+    k = 3_500  # more than there are of the better ones
+    rows, scores = index.search(np.eye(8, dtype=np.float32)[0], k, np.ones(8_000, bool), 8_000)
+    assert counter._value.get() >= before
+    np.testing.assert_allclose(scores, np.sort(x[:, 0])[::-1][:k], atol=1e-6)
+    assert len(set(rows.tolist())) == k
+
+
+@pytest.mark.parametrize("n", [1, 5, 2_000, 2_001])
+def test_small_catalogues_are_searched_too(n: int) -> None:
+    x = vectors("plain", np.random.default_rng(0))[:n]
+    rows, _ = ExactIndex(x).search(x[0], 1, np.ones(n, dtype=bool), n)
+    assert rows.tolist() == [0]
