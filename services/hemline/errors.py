@@ -10,6 +10,7 @@ HemlineError
 ├── OverloadedError          a bounded queue is full; try again later           RESOURCE_EXHAUSTED
 │   └── RateLimitedError     the caller is faster than its limit; says when to try again
 ├── UnavailableError         a part of the cluster cannot be reached            UNAVAILABLE
+│   └── TakenOverError       another consumer of the group reads these records now
 ├── SetupError               a server we depend on is set up so that it cannot serve us
 │                                                                                FAILED_PRECONDITION
 ├── ReleaseError             a release is incomplete, altered or mismatched     FAILED_PRECONDITION
@@ -69,6 +70,10 @@ class RateLimitedError(OverloadedError):
 
 class UnavailableError(HemlineError):
     """A backend (Triton, event log, user state, another service) did not answer."""
+
+
+class TakenOverError(UnavailableError):
+    """Another consumer of the group has these records now, and applies them (again)."""
 
 
 class SetupError(HemlineError):

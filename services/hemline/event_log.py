@@ -24,6 +24,8 @@ from hemline.errors import InvalidInputError
 EVENTS_TOPIC = "events"  # hemline.v1.EventRecord, key = user_id
 EXPOSURES_TOPIC = "exposures"  # hemline.v1.Exposure, key = user_id
 DEAD_LETTERS_TOPIC = "events.dead"  # hemline.v1.DeadLetter, key = that of the record
+CATALOGUE_TOPIC = "catalogue"  # the newest state of every item, key = item_id
+VECTORS_TOPIC = "vectors"  # the newest vectors of every item, key = item_id
 
 MAX_RECORD_BYTES = 16 << 20  # key and value together; an item with its image must fit
 
@@ -74,8 +76,9 @@ class Consumer(Protocol):
         """Makes durable that the group is done with these and everything before them.
 
         Never moves a group back. Raises InvalidInputError for a position this consumer was never
-        given, UnavailableError when the log cannot be written or another consumer of the group has
-        taken over.
+        given, UnavailableError when the log cannot be written, TakenOverError (one of those) when
+        another consumer of the group has taken over: it reads again what could not be committed
+        here, so this one is to drop it.
         """
         ...
 
@@ -108,6 +111,12 @@ class Consumer(Protocol):
 
 class EventLog(Protocol):
     """A client of the log. Safe for any number of tasks."""
+
+    async def check(self) -> None:
+        """Returns once the log has been looked at. A log that cannot be reached is no error, it
+        may come back: a warning is logged. Raises SetupError for one that must not be used.
+        """
+        ...
 
     async def publish(self, topic: str, key: str, value: bytes) -> Position:
         """Appends a record and returns its position once it is durable.

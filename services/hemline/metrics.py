@@ -47,6 +47,11 @@ EVENT_VISIBLE_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0),
 )
 EVENT_LAG = Gauge("hemline_event_lag", "Log records the updater has not applied yet")
+EVENT_PARTITION_LAG = Gauge(
+    "hemline_event_partition_lag",
+    "Log records a consumer group has not committed yet",
+    ["group", "topic", "partition"],
+)
 UPDATE_CONFLICTS = Counter(
     "hemline_update_conflicts_total", "User states changed by another writer meanwhile, retried"
 )
@@ -60,6 +65,13 @@ USER_STATE_AWAY = Gauge(
     "hemline_user_state_away", "1 while calls to the user state store are refused without trying"
 )
 PUBLISH_QUEUE = Gauge("hemline_publish_queue_depth", "Records waiting for the event log")
+PUBLISH_SECONDS = Histogram(
+    "hemline_publish_seconds", "From publishing a record to its acknowledgement", buckets=_SECONDS
+)
+PUBLISH_ERRORS = Counter(
+    "hemline_publish_errors_total", "Records the event log did not acknowledge", ["reason"]
+)
+EVENT_LOG_UP = Gauge("hemline_event_log_up", "Whether the event log answered last, 1 or 0")
 
 ENCODER_SECONDS = Histogram(
     "hemline_encoder_seconds", "Calls to Triton", ["model"], buckets=_SECONDS

@@ -105,6 +105,9 @@ class SqliteEventLog:
         )
         self._consumers: list[SqliteConsumer] = []
 
+    async def check(self) -> None:
+        """The file was opened, and its layout checked, by the constructor."""
+
     async def publish(self, topic: str, key: str, value: bytes) -> Position:
         size = check_record(topic, key, value)
         row = (topic, key, value, time.time_ns() // 1_000_000)

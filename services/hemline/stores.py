@@ -1,7 +1,7 @@
 """Which event log and which user state a process uses, chosen by URL.
 
 sqlite:PATH                     one file, for all processes of one machine (the default)
-kafka://HOST:PORT[,HOST:PORT]   `hemline.kafka_event_log`
+kafka://HOST:PORT[,HOST:PORT]   `hemline.kafka_event_log`; options in `hemline.kafka_url`
 redis://HOST:PORT/DB …          `hemline.redis_user_state`; all forms are in `hemline.redis_url`
 
 A client is imported only when its URL asks for it.
@@ -27,6 +27,10 @@ def open_event_log(url: str) -> EventLog:
         from hemline.sqlite_event_log import SqliteEventLog
 
         return SqliteEventLog(Path(rest))
+    if kind == "kafka":
+        from hemline.kafka_event_log import KafkaEventLog
+
+        return KafkaEventLog(url)
     raise InvalidInputError("log", f"{url!r} is no event log; it begins with sqlite: or kafka:")
 
 

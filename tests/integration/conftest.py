@@ -1,4 +1,4 @@
-"""A real Triton server, started once for all integration tests that ask for `triton`."""
+"""Real servers, each started once for all integration tests that ask for it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from hemline.local.kafka_server import KafkaInstall, install_kafka
 from hemline.local.prometheus_server import PrometheusInstall, install_prometheus
 from hemline.local.triton_server import TritonInstall, install_triton
 from hemline.triton import TritonEncoders
+from running_kafka import RunningKafka, running_kafka
 from running_triton import RunningTriton, running_triton
 
 REPOSITORY_ROOT = Path(__file__).parents[2]
 
 
+HOME = Path(os.environ.get("HEMLINE_HOME", REPOSITORY_ROOT / ".hemline"))
+
+
 @pytest.fixture(scope="session")
 def triton_install() -> TritonInstall:
     """Installs Triton below HEMLINE_HOME or the checkout's .hemline if it is not there."""
-    return install_triton(Path(os.environ.get("HEMLINE_HOME", REPOSITORY_ROOT / ".hemline")))
+    return install_triton(HOME)
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +48,18 @@ async def encoders(triton: RunningTriton) -> AsyncIterator[TritonEncoders]:
     client = TritonEncoders(triton.address)
     yield client
     await client.close()
+
+
+@pytest.fixture(scope="session")
+def kafka_install() -> KafkaInstall:
+    """Installs Kafka where Triton is installed, if it is not there."""
+    return install_kafka(HOME)
+
+
+@pytest.fixture(scope="session")
+def kafka(
+    kafka_install: KafkaInstall, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningKafka]:
+    """One broker for the whole session. Leave it running, and use topics of your own."""
+    with running_kafka(kafka_install, tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker

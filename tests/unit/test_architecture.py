@@ -61,6 +61,7 @@ def test_training_imports_shared_modules_only() -> None:
         ("sqlite3", {"sqlite_database.py", "sqlite_event_log.py", "sqlite_user_state.py"}),
         ("redis", {"redis_user_state.py"}),
         ("faiss", {"exact.py"}),
+        ("kafka", {"kafka_client.py"}),
     ],
 )
 def test_each_foreign_system_is_spoken_to_in_one_place(library: str, allowed: set[str]) -> None:

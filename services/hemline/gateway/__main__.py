@@ -49,6 +49,7 @@ async def main(config: Config) -> None:
     async with AsyncExitStack() as stack:
         log = open_event_log(config.log)
         stack.push_async_callback(log.close)
+        await log.check()
         users = open_user_states(config.users)
         stack.push_async_callback(users.close)
         await check_user_states(users)

@@ -1,9 +1,10 @@
-"""Is a process ready? Asked over gRPC health, HTTP or Redis, as its URL says.
+"""Is a process ready? Asked over gRPC health, HTTP, Redis or Kafka, as its URL says.
 
 grpc://127.0.0.1:7100                                   gRPC health of the whole server
 grpcs://127.0.0.1:7100?ca=FILE&cert=FILE&key=FILE       the same over TLS
 http://127.0.0.1:7110/v2/models/user_tower/versions/3/ready   any HTTP path that answers 200
 redis://127.0.0.1:7122                                  PING; wanting a password counts as an answer
+kafka://127.0.0.1:7120                                  a broker that says which calls it answers
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import socket
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -47,6 +49,8 @@ async def _check(url: str, timeout_s: float) -> str | None:
         return await _check_grpc(parts.netloc, timeout_s, tls)
     if parts.scheme == "redis":
         return await asyncio.to_thread(_check_redis, parts.netloc, timeout_s)
+    if parts.scheme == "kafka":
+        return await asyncio.to_thread(why_kafka_unhealthy, parts.hostname, parts.port, timeout_s)
     return await asyncio.to_thread(_check_http, parts.netloc, parts.path, timeout_s)
 
 
@@ -93,3 +97,28 @@ def _check_redis(address: str, timeout_s: float) -> str | None:
     except OSError as error:
         return f"{address} {error}"
     return None if answer.startswith(("+PONG", "-NOAUTH")) else f"{address} answers {answer!r}"
+
+
+# ApiVersions, version 0, of the protocol every Kafka broker speaks: length, key, version,
+# correlation id, client id. A listener answers it before anybody has to log in.
+_API_VERSIONS = struct.pack("!ihhih", 10, 18, 0, 1, -1)
+
+
+def why_kafka_unhealthy(host: str | None, port: int | None, timeout_s: float = 1.0) -> str | None:
+    """None when a broker answers there, else why not. Blocks for at most `timeout_s`."""
+    try:
+        with socket.create_connection((host or "", port or 0), timeout_s) as connection:
+            connection.settimeout(timeout_s)
+            connection.sendall(_API_VERSIONS)
+            answer = b""
+            while len(answer) < 10:
+                more = connection.recv(10 - len(answer))
+                if not more:
+                    return f"{host}:{port} hung up"
+                answer += more
+    except OSError as error:
+        return f"{host}:{port} {error}"
+    _, correlation, error_code = struct.unpack("!iih", answer)
+    if correlation == 1 and error_code == 0:
+        return None
+    return f"{host}:{port} answers error {error_code}"

@@ -13,7 +13,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from hemline.errors import NotBuiltError, NotFoundError
+from hemline.errors import NotFoundError
+from hemline.event_log import EVENTS_TOPIC
+from hemline.kafka_url import SCHEME
 from hemline.key_file import read_keys
 from hemline.local.background import start_in_background
 from hemline.local.certificates import open_certificates
@@ -24,6 +26,13 @@ from hemline.local.cluster_file import (
     read_cluster,
     supervisor_lock,
 )
+from hemline.local.kafka_server import (
+    SESSION_TIMEOUT_MS,
+    KafkaInstall,
+    install_kafka,
+    kafka_install,
+    kafka_spec,
+)
 from hemline.local.plan import HOST, Backing, plan_cluster
 from hemline.local.ports import DEFAULT_BASE, Ports, choose_ports
 from hemline.local.process_metrics import serve_process_metrics
@@ -33,6 +42,7 @@ from hemline.local.supervisor import Cluster, Supervisor, say, supervise
 from hemline.local.triton_server import VERSION, TritonInstall, install_triton, triton_command
 from hemline.redis_url import PASSWORD, read_redis_url
 from hemline.releases import current_id, open_release
+from hemline.stores import open_event_log
 from hemline.triton_repository import model_templates, prepare_model_repository
 
 
@@ -89,6 +99,8 @@ def up_in_background(config: UpConfig) -> ClusterRecord:
     with supervisor_lock(config.run):
         pass  # refuse at once, and in one line, what the background process would refuse
     _triton(config.home)
+    if config.kafka == "local":
+        _kafka_broker(config.home)
     command = [sys.executable, "-m", "hemline.cli", "up", "--home", str(config.home)]
     command += ["--base-port", str(config.base_port), "--device", config.device]
     command += ["--split"] * config.split + ["--prometheus"] * config.prometheus
@@ -140,7 +152,8 @@ def _backing(config: UpConfig, ports: Ports) -> Backing:
     log, users = f"sqlite:{config.run}/events.sqlite", f"sqlite:{config.run}/users.sqlite"
     servers: list[ChildSpec] = []
     if config.kafka:
-        raise NotBuiltError("--kafka is not built yet")
+        log, broker = _kafka(config, ports)
+        servers += broker
     env: dict[str, str] = {}
     if config.redis == "local":
         folder = config.run / "redis"
@@ -153,6 +166,39 @@ def _backing(config: UpConfig, ports: Ports) -> Backing:
         read_redis_url(config.redis)  # refused here, and not by four processes one after the other
         users = config.redis
     return Backing(log, users, tuple(servers), env)
+
+
+def _kafka(config: UpConfig, ports: Ports) -> tuple[str, list[ChildSpec]]:
+    """The URL of the event log, and the broker to start for it, if it is ours.
+
+    Raises UnavailableError when somebody else's does not answer or has other settings.
+    """
+    if config.kafka != "local":
+        url = config.kafka if config.kafka.startswith(SCHEME) else f"{SCHEME}{config.kafka}"
+        asyncio.run(_reach(url))
+        return url, []
+    broker = kafka_spec(
+        _kafka_broker(config.home),
+        config.run / "kafka",
+        port=ports.kafka,
+        controller_port=ports.kafka_controller,
+    )
+    return f"{SCHEME}{broker.address}?session_timeout_ms={SESSION_TIMEOUT_MS}", [broker]
+
+
+async def _reach(url: str) -> None:
+    log = open_event_log(url)
+    try:
+        await log.check()
+        await log.identity(EVENTS_TOPIC)
+    finally:
+        await log.close()
+
+
+def _kafka_broker(home: Path) -> KafkaInstall:
+    if not kafka_install(home).is_whole():
+        say("installing Apache Kafka from Maven Central (45 MB, once)")
+    return install_kafka(home)
 
 
 def _prometheus(config: UpConfig, ports: Ports) -> ChildSpec | None:

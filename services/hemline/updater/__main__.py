@@ -30,6 +30,7 @@ class Config(ServerSettings, ClientTlsSettings):
 async def main(config: Config) -> None:
     release = open_release(config.releases)
     log = open_event_log(config.log)
+    await log.check()
     users = open_user_states(config.users)
     await check_user_states(users)
     encoders = TritonEncoders(config.triton, tls=triton_tls(config))

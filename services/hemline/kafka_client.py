@@ -1,0 +1,218 @@
+"""kafka-python, made to behave as a serving process needs it; nothing else imports that library.
+
+Its defaults suit batch jobs: it would wait a minute for a broker, half a minute before it tries
+again, and 45 s for a dead consumer. Here everything is bounded by a few seconds. Its errors become
+Hemline's in `kafka_errors`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.admin import ConfigResource
+from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    KafkaError,
+    RebalanceInProgressError,
+    RetriableError,
+    TopicAlreadyExistsError,
+    UnknownMemberIdError,
+)
+from kafka.structs import OffsetAndMetadata, TopicPartition
+
+from hemline.errors import UnavailableError
+from hemline.event_log import MAX_RECORD_BYTES
+from hemline.kafka_url import KafkaAddress
+from hemline.topics import RECORD_OVERHEAD_BYTES
+
+logging.getLogger("kafka").setLevel(logging.ERROR)  # it tells of every retry; we tell of changes
+
+CONNECT_TIMEOUT_MS = 3_000
+REQUEST_TIMEOUT_MS = 2_500
+DELIVERY_TIMEOUT_MS = 3_000
+FETCH_BYTES = 32 << 20  # a poll returns fewer records rather than more bytes
+UNKNOWN_TOPIC = 3  # error code
+EARLIEST, LATEST = -2, -1  # in place of a time
+
+FENCED = (CommitFailedError, IllegalGenerationError, UnknownMemberIdError)
+REBALANCING = (RebalanceInProgressError,)
+
+
+@contextlib.contextmanager
+def kafka_errors(address: KafkaAddress) -> Iterator[None]:
+    """Turns whatever kafka-python or the network says into UnavailableError naming the cluster."""
+    try:
+        yield
+    except (KafkaError, OSError) as error:
+        raise unavailable(address, error) from error
+
+
+def unavailable(address: KafkaAddress, error: BaseException) -> UnavailableError:
+    said = str(error) or type(error).__name__
+    return UnavailableError(f"Kafka at {address}: {said}")
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether a producer that failed a record with this may succeed with the next."""
+    return isinstance(error, RetriableError)
+
+
+def make_producer(address: KafkaAddress) -> Any:
+    """A KafkaProducer that writes each record once and in order, or fails it within 3 s.
+
+    Records that come while a batch of their partition is on its way share the next one, so there
+    is no need to linger.
+    """
+    return KafkaProducer(
+        **_common(address),
+        enable_idempotence=True,
+        acks="all",
+        delivery_timeout_ms=DELIVERY_TIMEOUT_MS,
+        max_block_ms=1_000,
+        max_request_size=MAX_RECORD_BYTES + RECORD_OVERHEAD_BYTES,
+        batch_size=131_072,
+        allow_auto_create_topics=False,
+        metrics_enabled=False,
+    )
+
+
+def make_consumer(address: KafkaAddress, group: str) -> Any:
+    """A KafkaConsumer that commits nothing by itself and shares partitions without stopping all.
+
+    Partitions move one by one (cooperative sticky, KIP-429): who keeps one goes on reading it.
+    """
+    return KafkaConsumer(
+        **_common(address),
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        partition_assignment_strategy=[CooperativeStickyAssignor],
+        session_timeout_ms=address.session_timeout_ms,
+        heartbeat_interval_ms=address.session_timeout_ms // 3,
+        fetch_max_bytes=FETCH_BYTES,
+        allow_auto_create_topics=False,
+        metadata_max_age_ms=30_000,
+        metrics_enabled=False,
+    )
+
+
+def subscribe(
+    consumer: Any,
+    topic: str,
+    assigned: Callable[[set[int]], None],
+    gone: Callable[[set[int]], None],
+) -> None:
+    """Join the topic's group with the next poll; the callables are told of partitions that come
+    and go, on kafka-python's own thread."""
+
+    class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+        def on_partitions_assigned(self, partitions: Collection[Any]) -> None:
+            assigned({each.partition for each in partitions})
+
+        def on_partitions_revoked(self, partitions: Collection[Any]) -> None:
+            gone({each.partition for each in partitions})
+
+        on_partitions_lost = on_partitions_revoked
+
+    consumer.subscribe([topic], listener=Listener())
+
+
+def commit(consumer: Any, topic: str, offsets: Mapping[int, int], timeout_ms: int) -> None:
+    """offsets: partition -> offset of the next record to read. Raises kafka-python's errors."""
+    consumer.commit(
+        {TopicPartition(topic, p): OffsetAndMetadata(o, "", -1) for p, o in offsets.items()},
+        timeout_ms=timeout_ms,
+    )
+
+
+def seek(consumer: Any, topic: str, partition: int, offset: int) -> None:
+    consumer.seek(TopicPartition(topic, partition), offset)
+
+
+def committed(consumer: Any, topic: str, partitions: Collection[int]) -> dict[int, int]:
+    """Partition -> the group's committed offset, for those that have one; one request."""
+    wanted = [TopicPartition(topic, partition) for partition in partitions]
+    # The public `committed` asks for one partition at a time.
+    found = consumer._coordinator.fetch_committed_offsets(wanted, timeout_ms=REQUEST_TIMEOUT_MS)
+    return {each.partition: value.offset for each, value in found.items() if value.offset >= 0}
+
+
+def ends(
+    consumer: Any, topic: str, partitions: Collection[int]
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Partition -> offset of the oldest record, and partition -> offset of the next one written."""
+    wanted = [TopicPartition(topic, partition) for partition in partitions]
+    oldest = consumer.beginning_offsets(wanted, timeout_ms=REQUEST_TIMEOUT_MS)
+    newest = consumer.end_offsets(wanted, timeout_ms=REQUEST_TIMEOUT_MS)
+    return (
+        {each.partition: offset for each, offset in oldest.items()},
+        {each.partition: offset for each, offset in newest.items()},
+    )
+
+
+class Admin:
+    """Looks at topics and creates them. Raises kafka-python's errors."""
+
+    def __init__(self, address: KafkaAddress) -> None:
+        self._client = KafkaAdminClient(**_common(address))
+
+    def __enter__(self) -> Admin:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def cluster_id(self) -> str:
+        return str(self._client.describe_cluster()["cluster_id"])
+
+    def topics(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
+        """Of those that exist: name -> {"partitions": […], "topic_id": …}."""
+        found = self._client.describe_topics(list(names))
+        return {each["name"]: each for each in found if each["error_code"] != UNKNOWN_TOPIC}
+
+    def extent(self, topic: str, partitions: Collection[int]) -> dict[int, range]:
+        """Partition -> offsets from its oldest record to the next one written."""
+        wanted = [TopicPartition(topic, partition) for partition in partitions]
+        oldest = self._client.list_partition_offsets(dict.fromkeys(wanted, EARLIEST))
+        newest = self._client.list_partition_offsets(dict.fromkeys(wanted, LATEST))
+        return {p.partition: range(oldest[p].offset, newest[p].offset) for p in wanted}
+
+    def configs(self, names: Collection[str]) -> dict[str, dict[str, str]]:
+        """Topic -> its settings, the broker's defaults included."""
+        wanted = [ConfigResource("TOPIC", name) for name in names]
+        found = self._client.describe_configs(wanted, config_filter="all")
+        return {
+            name: {key: str(each["value"]) for key, each in settings.items()}
+            for name, settings in found.get("topic", {}).items()
+        }
+
+    def create(
+        self, name: str, partitions: int, replication_factor: int, configs: Mapping[str, str]
+    ) -> None:
+        """Returns once the topic can be written; another process may have been faster."""
+        settings = {
+            "num_partitions": partitions,
+            "replication_factor": replication_factor,
+            "configs": dict(configs),
+        }
+        with contextlib.suppress(TopicAlreadyExistsError):
+            self._client.create_topics({name: settings}, timeout_ms=10_000)
+        self._client.wait_for_topics([name], timeout_ms=10_000)
+
+
+def _common(address: KafkaAddress) -> dict[str, Any]:
+    return {
+        "bootstrap_servers": list(address.servers),
+        "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "reconnect_backoff_max_ms": 500,
+        "client_id": "hemline",
+        **address.security,
+    }
