@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
@@ -124,6 +125,17 @@ def subscribe(
     consumer.subscribe([topic], listener=Listener())
 
 
+def partitions(consumer: Any, topic: str) -> set[int]:
+    """The partitions of the topic subscribed to; none if it does not exist."""
+    known = consumer._cluster.partitions_for_topic(topic)
+    if known is None:
+        # The public `partitions_for_topic` waits for a broker for ever.
+        update = consumer._cluster.request_update()
+        consumer._net.run(consumer._manager.wait_for, update, REQUEST_TIMEOUT_MS)
+        known = consumer._cluster.partitions_for_topic(topic)
+    return set(known or ())
+
+
 def commit(consumer: Any, topic: str, offsets: Mapping[int, int], timeout_ms: int) -> None:
     """offsets: partition -> offset of the next record to read. Raises kafka-python's errors."""
     consumer.commit(
@@ -136,27 +148,6 @@ def seek(consumer: Any, topic: str, partition: int, offset: int) -> None:
     consumer.seek(TopicPartition(topic, partition), offset)
 
 
-def committed(consumer: Any, topic: str, partitions: Collection[int]) -> dict[int, int]:
-    """Partition -> the group's committed offset, for those that have one; one request."""
-    wanted = [TopicPartition(topic, partition) for partition in partitions]
-    # The public `committed` asks for one partition at a time.
-    found = consumer._coordinator.fetch_committed_offsets(wanted, timeout_ms=REQUEST_TIMEOUT_MS)
-    return {each.partition: value.offset for each, value in found.items() if value.offset >= 0}
-
-
-def ends(
-    consumer: Any, topic: str, partitions: Collection[int]
-) -> tuple[dict[int, int], dict[int, int]]:
-    """Partition -> offset of the oldest record, and partition -> offset of the next one written."""
-    wanted = [TopicPartition(topic, partition) for partition in partitions]
-    oldest = consumer.beginning_offsets(wanted, timeout_ms=REQUEST_TIMEOUT_MS)
-    newest = consumer.end_offsets(wanted, timeout_ms=REQUEST_TIMEOUT_MS)
-    return (
-        {each.partition: offset for each, offset in oldest.items()},
-        {each.partition: offset for each, offset in newest.items()},
-    )
-
-
 class Admin:
     """Looks at topics and creates them. Raises kafka-python's errors."""
 
@@ -167,6 +158,9 @@ class Admin:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._client.close()
 
     def cluster_id(self) -> str:
@@ -183,6 +177,21 @@ class Admin:
         oldest = self._client.list_partition_offsets(dict.fromkeys(wanted, EARLIEST))
         newest = self._client.list_partition_offsets(dict.fromkeys(wanted, LATEST))
         return {p.partition: range(oldest[p].offset, newest[p].offset) for p in wanted}
+
+    def committed(self, group: str, topic: str, partitions: Collection[int]) -> dict[int, int]:
+        """Partition -> what the group has committed, for those of which it has committed any."""
+        wanted = [TopicPartition(topic, partition) for partition in partitions]
+        deadline = time.monotonic() + REQUEST_TIMEOUT_MS / 1000
+        while True:
+            try:
+                found = self._client.list_group_offsets({group: wanted})[group]
+                return {
+                    p.partition: value.offset for p, value in found.items() if value.offset >= 0
+                }
+            except RetriableError:  # e.g. a young broker that looks for the group's coordinator
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def configs(self, names: Collection[str]) -> dict[str, dict[str, str]]:
         """Topic -> its settings, the broker's defaults included."""

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from hemline import kafka_client, metrics
 from hemline.errors import InvalidInputError, TakenOverError, UnavailableError
 from hemline.event_log import Position, Record, check_name
-from hemline.kafka_client import kafka_errors
+from hemline.kafka_client import Admin, kafka_errors
 from hemline.kafka_url import KafkaAddress
 
 T = TypeVar("T")
@@ -41,7 +41,8 @@ class KafkaGroupMember:
         self._group = group
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"poll {topic} {group}")
         self._client: Any = None
-        self._subscribed = False
+        self._questions: Admin | None = None
+        self._joined = False
         self._stop: threading.Event | None = None  # of the poll under way
         self._closed = False
         # Guarded by the lock: kafka-python's thread tells of partitions that come and go.
@@ -117,15 +118,28 @@ class KafkaGroupMember:
 
     def _connected(self) -> Any:
         if self._client is None:
-            self._client = kafka_client.make_consumer(self._address, self._group)
+            client = kafka_client.make_consumer(self._address, self._group)
+            kafka_client.subscribe(client, self._topic, self._assigned, self._gone)
+            self._client = client
         return self._client
+
+    def _admin(self) -> Admin:
+        """A connection of its own: on the other, everything waits while the group is shared out."""
+        if self._questions is None:
+            self._questions = Admin(self._address)
+        return self._questions
+
+    def _partitions(self) -> set[int]:
+        partitions = kafka_client.partitions(self._connected(), self._topic)
+        if not partitions:
+            raise UnavailableError(f"Kafka at {self._address} has no topic {self._topic}")
+        return partitions
 
     def _wait(self, max_records: int, deadline: float, stop: threading.Event) -> None:
         """Returns when something is ready to be delivered, or when there is no time left."""
-        client = self._connected()
-        if not self._subscribed:
-            kafka_client.subscribe(client, self._topic, self._assigned, self._gone)
-            self._subscribed = True
+        if not self._joined:
+            self._partitions()  # a member of a group for nothing would hear late of the topic
+            self._joined = True
         while not self._ready:
             left_s = deadline - time.monotonic()
             self._read(min(max(left_s, 0.0), STOP_CHECK_S), max_records)
@@ -151,7 +165,7 @@ class KafkaGroupMember:
             self._ready = deque(r for r in self._ready if r.partition not in partitions)
 
     def _commit(self, offsets: Mapping[int, int]) -> None:
-        if self._client is None or not self._subscribed:
+        if not self._joined:
             raise UnavailableError(f"this consumer does not hold {self._topic} for {self._group}")
         deadline = time.monotonic() + COMMIT_TIMEOUT_S
         while True:
@@ -188,7 +202,7 @@ class KafkaGroupMember:
     def _commit_mine(self, mine: dict[int, int], deadline: float) -> None:
         unknown = [partition for partition in mine if partition not in self._committed]
         if unknown:
-            found = kafka_client.committed(self._client, self._topic, unknown)
+            found = self._admin().committed(self._group, self._topic, unknown)
             with self._lock:
                 self._committed |= {partition: found.get(partition, 0) for partition in unknown}
         ahead = {p: offset for p, offset in mine.items() if offset > self._committed.get(p, 0)}
@@ -200,17 +214,13 @@ class KafkaGroupMember:
             self._committed |= ahead
 
     def _lag(self) -> int:
-        client = self._connected()
-        partitions = client.partitions_for_topic(self._topic)
-        if not partitions:
-            raise UnavailableError(f"Kafka at {self._address} has no topic {self._topic}")
+        partitions = self._partitions()
         # The committed offsets first: a record published in between counts as lag, and the
         # difference is never negative.
-        done = kafka_client.committed(client, self._topic, partitions)
-        oldest, newest = kafka_client.ends(client, self._topic, partitions)
+        done = self._admin().committed(self._group, self._topic, partitions)
         lag = 0
-        for partition in partitions:
-            behind = max(0, newest[partition] - max(done.get(partition, 0), oldest[partition]))
+        for partition, kept in self._admin().extent(self._topic, partitions).items():
+            behind = max(0, kept.stop - max(done.get(partition, 0), kept.start))
             metrics.EVENT_PARTITION_LAG.labels(self._group, self._topic, str(partition)).set(behind)
             lag += behind
         return lag
@@ -225,6 +235,8 @@ class KafkaGroupMember:
     def _leave(self) -> None:
         if self._client is not None:
             self._client.close(autocommit=False, timeout_ms=CLOSE_TIMEOUT_MS)
+        if self._questions is not None:
+            self._questions.close()
 
 
 def _record(found: Any) -> Record:

@@ -168,6 +168,7 @@ class EventLogContract:
         self, target: LogTarget, log: EventLog, topic: str
     ) -> None:
         consumer = log.consumer(topic, "g")
+        await log.check()
         with target.process("publish", topic, "far", "1"):
             start = time.monotonic()
             records = await consumer.poll(10, PATIENCE_S)
