@@ -51,6 +51,17 @@ EVENT_PARTITION_LAG = Gauge(
     "hemline_event_partition_lag",
     "Log records a consumer group has not committed yet",
     ["group", "topic", "partition"],
+EVENT_LAG = Gauge(
+    "hemline_event_lag",
+    "Log records of the updater's partitions that are not in the user states yet",
+)
+EVENTS_MISSED = Counter(
+    "hemline_events_missed_total", "Log records that were gone before they could be applied"
+)
+LINEAGES_BEGUN = Counter(
+    "hemline_lineages_begun_total",
+    "Times the updater set out to apply the log from its start, by why",
+    ["reason"],
 )
 UPDATE_CONFLICTS = Counter(
     "hemline_update_conflicts_total", "User states changed by another writer meanwhile, retried"

@@ -1,6 +1,7 @@
 """User states in Redis: one server, a master found by Sentinel, or a Redis Cluster.
 
-    hemline:user:{HASH}     version (8 bytes, little-endian), then the record; no record: erased
+    hemline:user:{HASH}     version, erased_ms (8 bytes each, little-endian), then the record;
+                            no record: erased
     hemline:{lineage}       hash: id, log, kept, and at:PARTITION, see hemline.lineage
     hemline:schema          layout of all this
 
@@ -20,6 +21,7 @@ import asyncio
 import hashlib
 import logging
 import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -36,7 +38,13 @@ from hemline.circuit_breaker import CircuitBreaker
 from hemline.errors import SetupError, UnavailableError
 from hemline.lineage import Lineage, Progress
 from hemline.redis_url import PASSWORD, RedisAddress, read_redis_url
-from hemline.user_state import UserState, decode_user_state, encode_user_state, user_hash
+from hemline.user_state import (
+    UnreadableStateError,
+    UserState,
+    decode_user_state,
+    encode_user_state,
+    user_hash,
+)
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -46,6 +54,7 @@ SCHEMA_KEY = "hemline:schema"
 LINEAGE_KEY = "hemline:{lineage}"
 KEYS_PER_CALL = 100  # a script or MGET holds up everybody else while it runs
 _VERSION = struct.Struct("<Q")
+_HEAD = struct.Struct("<QQ")  # version, erased_ms
 
 # For every key an expected version ("" for a user never stored) and the new value.
 _COMPARE_AND_SET = """
@@ -59,12 +68,12 @@ for i, key in ipairs(KEYS) do
 end
 return fits
 """
-# Leaves the next version alone in the place of the state; 1 if there was a state.
+# Leaves the next version and the time (ARGV) in the place of the state; 1 if there was a state.
 _ERASE = """
 local value = redis.call('GET', KEYS[1]) or ''
 local version = value == '' and 0 or struct.unpack('<I8', value)
-redis.call('SET', KEYS[1], struct.pack('<I8', version + 1))
-return #value > 8 and 1 or 0
+redis.call('SET', KEYS[1], struct.pack('<I8', version + 1) .. ARGV[1])
+return #value > 16 and 1 or 0
 """
 # ARGV: the lineage it takes the place of ("" for none), then the fields of the new one.
 _BEGIN = """
@@ -131,9 +140,7 @@ class RedisUserStates:
         value = await self._call(
             lambda: self._client.execute_command("GET", key), self._read_timeout_s
         )
-        if value is None or len(value) == _VERSION.size:
-            return None
-        return _state(user_id, value)
+        return None if value is None or len(value) == _HEAD.size else _state(user_id, value)
 
     async def get_many(self, user_ids: Sequence[str]) -> dict[str, UserState]:
         keys = [_key(user_id) for user_id in user_ids]
@@ -147,9 +154,8 @@ class RedisUserStates:
         for state in states:
             key = _key(state.user_id)
             expected = _VERSION.pack(state.version) if state.version else b""
-            rows.append(
-                (key, expected, _VERSION.pack(state.version + 1) + encode_user_state(state))
-            )
+            head = _HEAD.pack(state.version + 1, state.erased_ms)
+            rows.append((key, expected, head + encode_user_state(state)))
         if not rows:
             return []
         calls = []
@@ -160,7 +166,7 @@ class RedisUserStates:
         return [bool(fits) for answer in answers for fits in answer]
 
     async def erase(self, user_id: str) -> bool:
-        return await self._said(_ERASE, _key(user_id), [])
+        return await self._said(_ERASE, _key(user_id), [_VERSION.pack(time.time_ns() // 1_000_000)])
 
     async def progress(self) -> Progress | None:
         fields: Mapping[bytes, bytes] = await self._call(
@@ -363,10 +369,12 @@ def _state(user_id: str, value: bytes | None) -> UserState:
     """The state to change: empty, with its version, where nothing is stored."""
     if value is None:
         return UserState(user_id)
-    (version,) = _VERSION.unpack_from(value)
-    if len(value) == _VERSION.size:
-        return UserState(user_id, version)
-    return decode_user_state(user_id, version, value[_VERSION.size :])
+    if len(value) < _HEAD.size:
+        raise UnreadableStateError(user_id, f"it has only {len(value)} bytes")
+    version, erased_ms = _HEAD.unpack_from(value)
+    if len(value) == _HEAD.size:
+        return UserState(user_id, version, erased_ms=erased_ms)
+    return decode_user_state(user_id, version, value[_HEAD.size :], erased_ms)
 
 
 def _parts(items: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -29,21 +30,23 @@ CREATE TABLE positions (
     offset INTEGER NOT NULL  -- of the next record to apply
 ) STRICT
 """
+_ERASED_COLUMN = "ALTER TABLE users ADD COLUMN erased_ms INTEGER NOT NULL DEFAULT 0"
 _SCHEMA = f"""
 {_LINEAGE_TABLES};
 CREATE TABLE users (
     id INTEGER PRIMARY KEY,
     user_hash BLOB NOT NULL UNIQUE,
     version INTEGER NOT NULL,
-    record BLOB  -- a hemline.v1.StoredUserState; NULL: erased
+    record BLOB,  -- a hemline.v1.StoredUserState; NULL: erased
+    erased_ms INTEGER NOT NULL DEFAULT 0  -- Unix time of the last erasure; 0: never
 ) STRICT
 """
-_GET = "SELECT version, record FROM users WHERE user_hash = ?"
+_GET = "SELECT version, record, erased_ms FROM users WHERE user_hash = ?"
 _INSERT = "INSERT INTO users (user_hash, version, record) VALUES (?, 1, ?) ON CONFLICT DO NOTHING"
 _UPDATE = "UPDATE users SET version = version + 1, record = ? WHERE user_hash = ? AND version = ?"
 _ERASE = """
-INSERT INTO users (user_hash, version, record) VALUES (?, 1, NULL)
-ON CONFLICT DO UPDATE SET version = version + 1, record = NULL
+INSERT INTO users (user_hash, version, record, erased_ms) VALUES (?, 1, NULL, ?)
+ON CONFLICT DO UPDATE SET version = version + 1, record = NULL, erased_ms = excluded.erased_ms
 """
 
 _LINEAGE = "SELECT id FROM lineage"
@@ -78,7 +81,7 @@ class SqliteUserStates:
             Path(path),
             _SCHEMA,
             version=2,
-            upgrades={1: _LINEAGE_TABLES},
+            upgrades={1: f"{_LINEAGE_TABLES}; {_ERASED_COLUMN}"},
             timeout_s=timeout_s,
             max_waiting=max_waiting,
             max_waiting_bytes=max_waiting_bytes,
@@ -86,8 +89,8 @@ class SqliteUserStates:
         )
 
     async def get(self, user_id: str) -> UserState | None:
-        version, record = self._row(user_id)
-        return None if record is None else decode_user_state(user_id, version, record)
+        version, record, erased_ms = self._row(user_id)
+        return None if record is None else decode_user_state(user_id, version, record, erased_ms)
 
     async def get_many(self, user_ids: Sequence[str]) -> dict[str, UserState]:
         return await asyncio.to_thread(self._read_many, tuple(user_ids))
@@ -103,11 +106,11 @@ class SqliteUserStates:
         return await self._database.write(store, size=sum(len(record) for _, _, record in rows))
 
     async def erase(self, user_id: str) -> bool:
-        key = _key(user_id)
+        key, now_ms = _key(user_id), time.time_ns() // 1_000_000
 
         def erase(connection: sqlite3.Connection) -> bool:
             row = connection.execute(_GET, (key,)).fetchone()
-            connection.execute(_ERASE, (key,))
+            connection.execute(_ERASE, (key, now_ms))
             return row is not None and row[1] is not None
 
         return await self._database.write(erase, scrub=True)
@@ -156,22 +159,22 @@ class SqliteUserStates:
     def _read_many(self, user_ids: Sequence[str]) -> dict[str, UserState]:
         states: dict[str, UserState] = {}
         for user_id in user_ids:
-            version, record = self._row(user_id)
+            version, record, erased_ms = self._row(user_id)
             states[user_id] = (
-                UserState(user_id, version)
+                UserState(user_id, version, erased_ms=erased_ms)
                 if record is None
-                else decode_user_state(user_id, version, record)
+                else decode_user_state(user_id, version, record, erased_ms)
             )
         return states
 
-    def _row(self, user_id: str) -> tuple[int, bytes | None]:
-        """The stored version, 0 if never stored, and the record, None if there is none."""
+    def _row(self, user_id: str) -> tuple[int, bytes | None, int]:
+        """The stored version, 0 if never stored, the record, None if there is none, erased_ms."""
         key = _key(user_id)
         try:
             row = self._database.reader().execute(_GET, (key,)).fetchone()
         except sqlite3.Error as error:
             raise UnavailableError(f"{self._database.path}: {error}") from error
-        return (0, None) if row is None else (row[0], row[1])
+        return (0, None, 0) if row is None else (row[0], row[1], row[2])
 
 
 def _read_progress(connection: sqlite3.Connection) -> Progress | None:

@@ -25,6 +25,10 @@ MAX_HISTORY = 200  # newest interactions kept
 MAX_RECENT_EVENTS = 512  # newest event ids kept, to make a client's retries harmless
 SCHEMA_VERSION = 1
 
+# The updater refuses what is larger, so that these and the counts above bound a user's record.
+MAX_ITEM_ID_BYTES = 512  # 128 characters, which is what the gateway allows
+MAX_VECTOR_DIM = 4096
+
 
 class UnreadableStateError(HemlineError):
     """A stored record is damaged or of another version. It is left as it is, never reset."""
@@ -87,6 +91,8 @@ class UserState:
         applied once.
     vector: None when it must be computed anew.
     lineage: the id of the `Lineage` it was written in; 0 for a state from before there were any.
+    erased_ms: when the user was erased last, Unix time in milliseconds; 0 for never. Events
+        accepted before then are not applied, not even by a rebuild from the log.
     """
 
     user_id: str
@@ -97,6 +103,7 @@ class UserState:
     imported: ImportedHistory | None = None
     vector: UserVector | None = None
     lineage: int = 0
+    erased_ms: int = 0
 
     def seen_event(self, event_id: str) -> bool:
         """Whether the event is among the MAX_RECENT_EVENTS applied last."""
@@ -120,8 +127,8 @@ class UserStates(Protocol):
     async def get_many(self, user_ids: Sequence[str]) -> dict[str, UserState]:
         """States to change: one for every id asked for, empty where nothing is stored.
 
-        The empty state of an erased user carries the version that `compare_and_set` wants, which
-        is why a change starts from here and not from `get`.
+        The empty state of an erased user carries `erased_ms` and the version that
+        `compare_and_set` wants, which is why a change starts from here and not from `get`.
         Raises UnreadableStateError for the first that is; ask one by one to find the others.
         """
         ...
@@ -129,7 +136,7 @@ class UserStates(Protocol):
     async def compare_and_set(self, states: Sequence[UserState]) -> list[bool]:
         """Stores each state whose `version` is still the stored one, as version + 1.
 
-        One transaction: it returns once all that fitted are durable, or raises and none is. False
+        Each state stands or falls alone; it returns once all that fitted are durable. False
         marks the states that did not fit: somebody else stored or erased in between, read again.
         Raises ValueError, before storing any, for a state that could not be read back: a history
         or list of event ids that is too long, a vector that is not finite.
@@ -141,8 +148,9 @@ class UserStates(Protocol):
     async def erase(self, user_id: str) -> bool:
         """Removes all that is stored of the user; whether there was anything.
 
-        What remains is `user_hash` and a version, so that a change begun before the erasure can
-        never bring the user back. Returns once no byte of the rest is left in the store's files.
+        What remains is `user_hash`, a version and the time, so that a change begun before the
+        erasure can never bring the user back. Returns once no byte of the rest is left in the
+        store's files.
         Raises UnavailableError when that could not be assured: repeat it.
         """
         ...
@@ -197,7 +205,10 @@ def event_hash(event_id: str) -> int:
 
 
 def encode_user_state(state: UserState) -> bytes:
-    """The record of a state, without its version. Raises ValueError as `compare_and_set` says."""
+    """The record of a state, without version and erased_ms.
+
+    Raises ValueError as `compare_and_set` says.
+    """
     if len(state.history) > MAX_HISTORY or len(state.recent_event_ids) > MAX_RECENT_EVENTS:
         raise ValueError(f"{len(state.history)} interactions, {len(state.recent_event_ids)} ids")
     record = pb.StoredUserState(schema_version=SCHEMA_VERSION, user_id=state.user_id)
@@ -225,7 +236,7 @@ def encode_user_state(state: UserState) -> bytes:
     return record.SerializeToString()
 
 
-def decode_user_state(user_id: str, version: int, data: bytes) -> UserState:
+def decode_user_state(user_id: str, version: int, data: bytes, erased_ms: int = 0) -> UserState:
     """The state in a record that `encode_user_state` made. Raises UnreadableStateError."""
     try:
         record = pb.StoredUserState.FromString(data)
@@ -250,6 +261,7 @@ def decode_user_state(user_id: str, version: int, data: bytes) -> UserState:
                 else None
             ),
             lineage=record.lineage,
+            erased_ms=erased_ms,
         )
     except (DecodeError, ValueError, IndexError, InvalidInputError) as error:
         raise UnreadableStateError(user_id, str(error)) from error

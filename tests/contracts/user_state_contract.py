@@ -11,6 +11,7 @@ import importlib
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -222,9 +223,10 @@ class UserStatesContract:
         await states.erase(user)
         reopened = target.open()
         fresh = (await reopened.get_many([user]))[user]
-        assert fresh == UserState(user, version=2)
+        assert abs(fresh.erased_ms - time.time() * 1000) < 60_000
+        assert fresh == UserState(user, version=2, erased_ms=fresh.erased_ms)
         assert await reopened.compare_and_set([fresh]) == [True]
-        assert await reopened.get(user) == UserState(user, version=3)
+        assert await reopened.get(user) == replace(fresh, version=3), "the erasure is remembered"
         await reopened.close()
 
     async def test_a_new_store_has_no_lineage_and_takes_the_first(

@@ -10,9 +10,10 @@ from dataclasses import replace
 import grpc
 import pytest
 
-from hemline.event_log import DEAD_LETTERS_TOPIC, EVENTS_TOPIC, Position
+from hemline.event_log import DEAD_LETTERS_TOPIC, EVENTS_TOPIC, Record
+from hemline.lineage import Lineage
 from hemline.shopper import read_shopper
-from hemline.updater.apply import apply_record
+from hemline.updater.apply import Change, apply_changes, decode_record
 from hemline.updater.update import Updater
 from hemline.user_state import UserState
 from hemline.v1 import common_pb2 as common
@@ -120,28 +121,44 @@ def logged(user: str, item: str, event_id: str, occurred_ms: int) -> EventRecord
     )
 
 
-def test_redelivery_from_any_point_gives_the_same_state() -> None:
-    rng = random.Random(5)
-    messages = [
-        logged("ada", item_id(rng.choice(STYLES), rng.randrange(20)), f"e{n}", 1000 + n)
-        for n in range(300)
+def changes_of(messages: list[EventRecord]) -> list[Change]:
+    return [
+        decode_record(Record("events", 0, offset, "ada", message.SerializeToString(), 0), {})
+        for offset, message in enumerate(messages)
     ]
 
-    def replayed(interruptions: list[int]) -> UserState:
-        state, n = UserState("ada"), 0
-        for stop in [*interruptions, len(messages)]:
-            while n < stop:
-                state = apply_record(state, messages[n], Position(0, n)) or state
-                n += 1
-            n = max(0, n - rng.randrange(100))  # the crash lost the commit, not the state
-        for offset in range(n, len(messages)):
-            state = apply_record(state, messages[offset], Position(0, offset)) or state
-        return state
 
-    undisturbed = replayed([])
-    assert len(undisturbed.history) == 200
-    for _ in range(20):
-        assert replayed(sorted(rng.sample(range(300), 3))) == undisturbed
+def test_redelivery_from_any_point_in_batches_of_any_size_gives_the_same_state() -> None:
+    rng = random.Random(5)
+    lineage = Lineage(1, "log")
+    changes = changes_of(
+        [
+            # Some events are sent again, soon or long after, and times go back and forth.
+            logged(
+                "ada",
+                item_id(rng.choice(STYLES), n % 20),
+                f"e{rng.choice([n, n, n, n // 2])}",
+                1000 + n + rng.randrange(50),
+            )
+            for n in range(1200)
+        ]
+    )
+
+    def replayed(interruptions: list[int], batch: int) -> UserState:
+        state, n = UserState("ada"), 0
+        for stop in [*interruptions, len(changes)]:
+            while n < stop:
+                state, _ = apply_changes(state, changes[n : min(n + batch, stop)], lineage)
+                n = min(n + batch, stop)
+            n = max(0, n - rng.randrange(100))  # the crash lost the commit, not the state
+        return apply_changes(state, changes[n:], lineage)[0]
+
+    undisturbed = replayed([], 1)
+    assert len(undisturbed.history) == 200 and len(undisturbed.recent_event_ids) == 512
+    for batch in (1, 2, 7, 100, 1200):
+        for _ in range(4):
+            stops = sorted(rng.sample(range(len(changes)), 3))
+            assert replayed(stops, batch) == undisturbed
 
 
 async def test_what_cannot_be_decoded_goes_to_the_dead_letters_and_stops_nobody(
@@ -182,8 +199,9 @@ async def test_a_state_changed_meanwhile_is_read_again_and_nothing_is_lost(shop:
     await shop.log.publish("elsewhere", "zoe", record)
     consumer = shop.log.consumer("elsewhere", "test")
     users = Interrupting()
-    updater = Updater(shop.log, users, shop.encoders, shop.release, consumer)
-    await updater.apply(await consumer.poll(10, timeout_s=5))
+    updater = Updater(shop.log, users, shop.encoders, shop.release, consumer, "elsewhere")
+    while not await updater.step(timeout_s=5):  # the first look finds out where to begin
+        pass
     assert users.left == 0
     assert await consumer.lag() == 0
     state = await shop.users.get("zoe")

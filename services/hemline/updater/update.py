@@ -1,8 +1,9 @@
 """One click, after its acknowledgement: event log -> shopper's state and vector -> store.
 
 A batch of records is applied to the states of its shoppers, the new user vectors are computed in
-one call to Triton, all states are stored in one transaction, and only then is the log told. A crash
-anywhere repeats a batch, and `apply_record` makes repeats harmless.
+one call to Triton, all states are stored in one batch, then the positions in the log, and only then
+is the log told. A crash anywhere repeats a batch, and `apply_changes` makes repeats harmless; what
+a lost or older store lacks is read again, see `hemline.updater.reading`.
 """
 
 from __future__ import annotations
@@ -27,73 +28,102 @@ from hemline.event_log import (
     Position,
     Record,
 )
+from hemline.lineage import Lineage
 from hemline.releases import Release
 from hemline.shopper import read_shopper
-from hemline.updater.apply import apply_record, decode_record
+from hemline.updater.apply import Change, OvertakenError, apply_changes, decode_record
+from hemline.updater.reading import Reading
 from hemline.user_state import UnreadableStateError, UserState, UserStates, UserVector
 from hemline.v1 import event_pb2
 
 logger = logging.getLogger(__name__)
 
 GROUP = "updater"
-MAX_BATCH = 500
+MAX_BATCH = 5_000
+MAX_FRESH_BATCH = 1_000  # a larger one means that we are catching up
+LAG_EVERY_S = 0.25
 VECTOR_TIMEOUT_S = 2.0
 RETRY_S = 0.25
 
-Changes = Mapping[str, list[tuple[Position, event_pb2.EventRecord]]]
+Changes = Mapping[str, list[Change]]
 
 
 class Updater:
-    """Applies the event log to the store, one batch at a time."""
+    """Applies the event log to the store, one batch at a time.
+
+    encoders: None to leave the user vectors to others; every state is stored without one then.
+    """
 
     def __init__(
         self,
         log: EventLog,
         users: UserStates,
-        encoders: Encoders,
+        encoders: Encoders | None,
         release: Release,
         consumer: Consumer | None = None,
+        topic: str = EVENTS_TOPIC,
     ) -> None:
         self._log = log
-        self._consumer = consumer or log.consumer(EVENTS_TOPIC, GROUP)
+        self._consumer = consumer or log.consumer(topic, GROUP)
+        self._reading = Reading(log, topic, self._consumer, users)
         self._users = users
         self._encoders = encoders
         self._release = release
         self._clip_dims = {release.encoder_id: release.item_content.shape[1]}
+        self._lag_known = 0.0
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Apply batches until told to stop; a failed batch is tried again, never skipped."""
         batch: list[Record] = []
         while not stopping.is_set():
             try:
-                batch = batch or await self._consumer.poll(MAX_BATCH, timeout_s=0.5)
+                batch = batch or await self._reading.poll(MAX_BATCH, timeout_s=0.5)
                 if batch:
                     await self.apply(batch)
                     batch = []
-                metrics.EVENT_LAG.set(await self._consumer.lag())
+                await self._tell_lag()
             except HemlineError as error:
                 logger.warning("batch of %d records put off: %s", len(batch), error)
                 await asyncio.sleep(RETRY_S)
         await self._consumer.close()
 
+    async def step(self, timeout_s: float) -> int:
+        """Apply one batch, if one comes in time; how many records it had. Raises as `apply`."""
+        batch = await self._reading.poll(MAX_BATCH, timeout_s)
+        if batch:
+            await self.apply(batch)
+        return len(batch)
+
     async def apply(self, batch: list[Record]) -> None:
-        """Apply one batch durably, then commit it.
+        """Apply one polled batch durably, then remember that it is.
 
         Raises UnavailableError when store or log cannot be written; nothing is lost by then.
         """
         waiting: Changes = await self._decode(batch)
-        while waiting:
-            waiting = await self._store(waiting)
-        await self._consumer.commit(batch)
+        lineage = self._reading.lineage
+        # Behind by this much, vectors would soon be stale; the gateway computes what it needs.
+        catching_up = len(batch) > MAX_FRESH_BATCH
+        try:
+            while waiting:
+                waiting = await self._store(waiting, lineage, catching_up)
+        except OvertakenError as error:
+            logger.warning("%s; this batch will be read again", error)
+            await self._reading.overtaken(error.lineage_id)
+            return
+        await self._reading.applied(batch)
+
+    async def _tell_lag(self) -> None:
+        now = time.monotonic()
+        if now > self._lag_known + LAG_EVERY_S:
+            metrics.EVENT_LAG.set(await self._reading.lag())
+            self._lag_known = now
 
     async def _decode(self, batch: list[Record]) -> Changes:
-        """Records by user; those that cannot be read go to the dead letters with the reason."""
-        by_user: dict[str, list[tuple[Position, event_pb2.EventRecord]]] = defaultdict(list)
+        """Changes by user; records that cannot be read go to the dead letters with the reason."""
+        by_user: dict[str, list[Change]] = defaultdict(list)
         for record in batch:
             try:
-                by_user[record.key].append(
-                    (record.position, decode_record(record, self._clip_dims))
-                )
+                by_user[record.key].append(decode_record(record, self._clip_dims))
             except InvalidInputError as error:
                 await self._bury(record.key, record.position, record.value, str(error))
         return by_user
@@ -121,35 +151,40 @@ class Updater:
                 try:
                     states |= await self._users.get_many([user_id])
                 except UnreadableStateError as error:
-                    for position, message in records:
-                        value = message.SerializeToString()
-                        await self._bury(user_id, position, value, str(error))
+                    for change in records:
+                        await self._bury(user_id, change.position, change.value, str(error))
             return states
 
-    async def _store(self, changes: Changes) -> Changes:
+    async def _store(self, changes: Changes, lineage: Lineage, catching_up: bool) -> Changes:
         """Store the changed states; returns what another writer was faster with."""
         states = await self._read(changes)
         changed: list[UserState] = []
+        new: dict[str, int] = {}
         for user_id, state in states.items():
-            for position, message in changes[user_id]:
-                after = apply_record(state, message, position)
-                metrics.EVENTS_APPLIED.labels("duplicate" if after is None else "applied").inc()
-                state = after or state
-            if state is not states[user_id]:
-                changed.append(state)
+            after, new[user_id] = apply_changes(state, changes[user_id], lineage)
+            metrics.EVENTS_APPLIED.labels("duplicate").inc(len(changes[user_id]) - new[user_id])
+            if after is not state:
+                changed.append(after)
         if not changed:
             return {}
-        stored = await self._users.compare_and_set(await self._with_vectors(changed))
+        if self._encoders is None or catching_up:
+            metrics.VECTORS_SKIPPED.labels("catching_up").inc(len(changed))
+        else:
+            changed = await self._with_vectors(changed, self._encoders)
+        stored = await self._users.compare_and_set(changed)
         conflicts = {}
         for state, fitted in zip(changed, stored, strict=True):
-            if fitted:
-                self._observe(changes[state.user_id])
-            else:
-                metrics.UPDATE_CONFLICTS.inc()
-                conflicts[state.user_id] = changes[state.user_id]
+            user_id = state.user_id
+            if not fitted:
+                conflicts[user_id] = changes[user_id]
+                continue
+            metrics.EVENTS_APPLIED.labels("applied").inc(new[user_id])
+            if not catching_up:  # how long ago a replayed event happened says nothing
+                _observe(changes[user_id])
+        metrics.UPDATE_CONFLICTS.inc(len(conflicts))
         return conflicts
 
-    async def _with_vectors(self, states: list[UserState]) -> list[UserState]:
+    async def _with_vectors(self, states: list[UserState], encoders: Encoders) -> list[UserState]:
         """States with the user tower's vector; without it where Triton cannot answer in time.
 
         A state without a vector is still served: the gateway asks Triton itself.
@@ -160,9 +195,7 @@ class Updater:
         if known:
             batch = np.stack([profiles[place] for place in known])  # type: ignore[misc]
             try:
-                answer = await self._encoders.user_vectors(
-                    batch, self._release.version, VECTOR_TIMEOUT_S
-                )
+                answer = await encoders.user_vectors(batch, self._release.version, VECTOR_TIMEOUT_S)
                 vectors = {
                     place: UserVector(self._release.id, vector)
                     for place, vector in zip(known, answer, strict=True)
@@ -172,9 +205,8 @@ class Updater:
                 metrics.VECTORS_SKIPPED.labels(type(error).__name__).inc(len(known))
         return [replace(state, vector=vectors.get(i)) for i, state in enumerate(states)]
 
-    def _observe(self, records: list[tuple[Position, event_pb2.EventRecord]]) -> None:
-        now_ms = time.time() * 1000
-        for _, message in records:
-            kind = message.WhichOneof("record")
-            accepted_ms = getattr(message, kind or "event").accepted_ms
-            metrics.EVENT_VISIBLE_SECONDS.observe(max(0.0, (now_ms - accepted_ms) / 1000))
+
+def _observe(changes: list[Change]) -> None:
+    now_ms = time.time() * 1000
+    for change in changes:
+        metrics.EVENT_VISIBLE_SECONDS.observe(max(0.0, (now_ms - change.accepted_ms) / 1000))
