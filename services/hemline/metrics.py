@@ -46,11 +46,11 @@ EVENT_VISIBLE_SECONDS = Histogram(
     "From the gateway's acknowledgement to the stored user state",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0),
 )
-EVENT_LAG = Gauge("hemline_event_lag", "Log records the updater has not applied yet")
 EVENT_PARTITION_LAG = Gauge(
     "hemline_event_partition_lag",
     "Log records a consumer group has not committed yet",
     ["group", "topic", "partition"],
+)
 EVENT_LAG = Gauge(
     "hemline_event_lag",
     "Log records of the updater's partitions that are not in the user states yet",
