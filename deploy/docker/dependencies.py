@@ -1,6 +1,6 @@
 """Print the project's dependencies as requirements, so that an image layer can hold them alone.
 
-    python deploy/docker/dependencies.py [EXTRA]
+python deploy/docker/dependencies.py [EXTRA]
 """
 
 from __future__ import annotations

@@ -1,0 +1,327 @@
+"""The manifests render, are what Kubernetes takes, and say nothing that the code does not have."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from hemline import event_log
+from hemline.releases import RELEASE_ID
+from k8s_checks import adapter_faults, faults
+from k8s_objects import (
+    K8S,
+    OVERLAYS,
+    Container,
+    Object,
+    containers,
+    literal,
+    main_container,
+    name_of,
+    of_kind,
+    pod_spec,
+    render,
+    workloads,
+)
+
+OLDEST, NEWEST = "1.29", "1.37"  # of Kubernetes
+# Kinds of operators: their schemas are not Kubernetes'; the fields used were compared by hand with
+# the operators' definitions, and these are the ones that may be used.
+OPERATORS: dict[tuple[str, str], set[str]] = {
+    ("monitoring.coreos.com/v1", "ServiceMonitor"): {"jobLabel", "selector", "endpoints"},
+    ("monitoring.coreos.com/v1", "PrometheusRule"): {"groups"},
+    ("kafka.strimzi.io/v1", "Kafka"): {"kafka", "entityOperator"},
+    ("kafka.strimzi.io/v1", "KafkaNodePool"): {"replicas", "roles", "storage", "resources"},
+    ("kafka.strimzi.io/v1", "KafkaTopic"): {"partitions", "replicas", "config"},
+    ("kafka.strimzi.io/v1", "KafkaUser"): {"authentication", "authorization"},
+}
+
+
+@pytest.fixture(scope="module")
+def rendered() -> dict[str, list[Object]]:
+    return {name: render(f"overlays/{name}") for name in OVERLAYS} | {"kafka": render("kafka")}
+
+
+def everything(rendered: dict[str, list[Object]]) -> list[Object]:
+    return [found for objects in rendered.values() for found in objects]
+
+
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
+def test_every_object_is_valid_for_kubernetes(
+    rendered: dict[str, list[Object]], version: str
+) -> None:
+    for found in everything(rendered):
+        if (found["apiVersion"], found["kind"]) in OPERATORS:
+            continue
+        kubernetes_validate.validate(found, version, strict=True)
+
+
+def test_objects_of_operators_use_the_fields_that_were_compared(
+    rendered: dict[str, list[Object]],
+) -> None:
+    seen = set()
+    for found in everything(rendered):
+        allowed = OPERATORS.get((found["apiVersion"], found["kind"]))
+        if allowed is not None:
+            seen.add((found["apiVersion"], found["kind"]))
+            assert set(found["spec"]) <= allowed, name_of(found)
+    assert seen == set(OPERATORS)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_manifests_and_code_agree(rendered: dict[str, list[Object]], overlay: str) -> None:
+    assert faults(rendered[overlay]) == []
+
+
+def test_the_five_processes_are_there(rendered: dict[str, list[Object]]) -> None:
+    names = {workload["metadata"]["name"].split("-")[1] for workload in workloads(rendered["cpu"])}
+    assert names == {"gateway", "retrieval", "reranker", "updater", "triton"}
+
+
+def test_only_the_gpu_overlay_asks_for_a_gpu(rendered: dict[str, list[Object]]) -> None:
+    for overlay, wanted in (("cpu", None), ("gpu", "1")):
+        triton = workload_of(rendered[overlay], "hemline-triton")
+        limits = main_container(triton)["resources"]["limits"]
+        assert limits.get("nvidia.com/gpu") == wanted
+        models = pod_spec(triton)["initContainers"][1]["command"]
+        device = literal(main_container(triton), "HEMLINE_DEVICE")
+        assert device == overlay and ("--device=gpu" in models) == (overlay == "gpu")
+
+
+def test_the_release_of_every_process_is_one(rendered: dict[str, list[Object]]) -> None:
+    release = next(
+        found
+        for found in of_kind(rendered["cpu"], "ConfigMap")
+        if found["metadata"]["name"].startswith("hemline-release")
+    )
+    assert RELEASE_ID.fullmatch(release["data"]["id"])
+    for workload in workloads(rendered["cpu"]):
+        fetch = pod_spec(workload)["initContainers"][0]
+        source = {v["name"]: v["valueFrom"] for v in fetch["env"]}["RELEASE_ID"]
+        assert source["configMapKeyRef"] == {"name": release["metadata"]["name"], "key": "id"}
+
+
+def test_the_prometheus_rule_is_the_rule_files() -> None:
+    path = K8S / "prometheus_rules.py"
+    spec = importlib.util.spec_from_file_location("prometheus_rules", path)
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    current = (K8S / "base" / "prometheus-rules.yaml").read_text()
+    assert current == script.prometheus_rule(), "run python deploy/k8s/prometheus_rules.py"
+
+
+def test_the_topics_are_those_of_the_event_log(rendered: dict[str, list[Object]]) -> None:
+    topics = {found["metadata"]["name"] for found in of_kind(rendered["kafka"], "KafkaTopic")}
+    named = {value for name, value in vars(event_log).items() if name.endswith("_TOPIC")}
+    assert named <= topics
+    (user,) = of_kind(rendered["kafka"], "KafkaUser")
+    acls = [acl["resource"] for acl in user["spec"]["authorization"]["acls"]]
+    assert {acl["name"] for acl in acls if acl["type"] == "topic"} == topics
+
+
+def test_the_adapter_reads_metrics_that_triton_has() -> None:
+    text = (K8S / "prometheus-adapter.yaml").read_text()
+    assert list(adapter_faults(text)) == []
+    wrong = text.replace("nv_inference_queue_duration_us{<<", "nv_inference_queue_us{<<")
+    assert list(adapter_faults(wrong)) == [
+        "hemline_triton_queue_seconds reads nv_inference_queue_us, which Triton does not have"
+    ]
+
+
+# What a hand may do to a manifest, and the sentence that must come of it.
+
+
+def workload_of(objects: list[Object], name: str) -> Object:
+    return next(found for found in workloads(objects) if found["metadata"]["name"] == name)
+
+
+def object_of(objects: list[Object], kind: str, name: str) -> Object:
+    return next(found for found in of_kind(objects, kind) if found["metadata"]["name"] == name)
+
+
+def spec_of(objects: list[Object], kind: str, name: str) -> Any:
+    return object_of(objects, kind, name)["spec"]
+
+
+def gateway(objects: list[Object]) -> Container:
+    found: Container = pod_spec(workload_of(objects, "hemline-gateway"))["containers"][0]
+    return found
+
+
+def set_env(container: Container, name: str, **value: Any) -> None:
+    others = [variable for variable in container["env"] if variable["name"] != name]
+    container["env"] = [*others, {"name": name, **value}]
+
+
+def fetch(objects: list[Object]) -> Container:
+    found: Container = pod_spec(workload_of(objects, "hemline-gateway"))["initContainers"][0]
+    return found
+
+
+def drop_object(objects: list[Object], kind: str, name: str) -> None:
+    objects.remove(object_of(objects, kind, name))
+
+
+MISTAKES: dict[str, tuple[Callable[[list[Object]], Any], str]] = {
+    "a setting misspelt": (
+        lambda o: set_env(gateway(o), "HEMLINE_RETREIVAL", value="x"),
+        "hemline.gateway has no setting HEMLINE_RETREIVAL",
+    ),
+    "a setting left out": (
+        lambda o: gateway(o)["env"].remove(
+            next(v for v in gateway(o)["env"] if v["name"] == "HEMLINE_LOG")
+        ),
+        "hemline.gateway needs HEMLINE_LOG",
+    ),
+    "a word for a number": (
+        lambda o: set_env(gateway(o), "HEMLINE_DRAIN_S", value="15s"),
+        "HEMLINE_DRAIN_S is '15s', which is no number",
+    ),
+    "a port nobody listens on": (
+        lambda o: gateway(o)["ports"][0].update(containerPort=7109),
+        "port grpc is 7109, the process listens on 7100",
+    ),
+    "a service to another port": (
+        lambda o: spec_of(o, "Service", "hemline-retrieval")["ports"][0].update(port=7102),
+        "Service hemline-retrieval: grpc 7102 is not open",
+    ),
+    "a call to a port that is not served": (
+        lambda o: set_env(gateway(o), "HEMLINE_RERANKER", value="dns:///hemline-reranker:7101"),
+        "HEMLINE_RERANKER is dns:///hemline-reranker:7101, and no service has that port",
+    ),
+    "a call that no policy lets in": (
+        lambda o: drop_object(o, "NetworkPolicy", "hemline-reranker"),
+        "and no policy lets that call in",
+    ),
+    "a service that hides its pods": (
+        lambda o: spec_of(o, "Service", "hemline-triton").pop("clusterIP"),
+        "is not headless",
+    ),
+    "a probe of no health service": (
+        lambda o: gateway(o)["livenessProbe"]["grpc"].update(service="hemline.v1.Gateway"),
+        "asks for the health of 'hemline.v1.Gateway', unknown there",
+    ),
+    "liveness that readiness can fail": (
+        lambda o: gateway(o)["livenessProbe"]["grpc"].pop("service"),
+        "the liveness probe may fail because of another process",
+    ),
+    "no readiness probe": (
+        lambda o: gateway(o).pop("readinessProbe"),
+        "Deployment hemline-gateway has no readinessProbe",
+    ),
+    "a module that is not there": (
+        lambda o: gateway(o).update(command=["python", "-m", "hemline.gatway"]),
+        "there is no module hemline.gatway",
+    ),
+    "a flag that is not there": (
+        lambda o: fetch(o)["command"].append("--force"),
+        "unrecognized arguments: --force",
+    ),
+    "a variable that is not set": (
+        lambda o: fetch(o)["env"].pop(0),
+        "$(RELEASE_URL) is not set",
+    ),
+    "an image without a version": (
+        lambda o: gateway(o).update(image="registry.example.com/hemline:latest"),
+        "is not pinned",
+    ),
+    "no memory limit": (
+        lambda o: gateway(o)["resources"]["limits"].pop("memory"),
+        "has no memory in its limits",
+    ),
+    "a root file system that can be written": (
+        lambda o: gateway(o)["securityContext"].pop("readOnlyRootFilesystem"),
+        "can write to its root file system",
+    ),
+    "a password written down": (
+        lambda o: set_env(gateway(o), "HEMLINE_REDIS_PASSWORD", value="hunter2"),
+        "HEMLINE_REDIS_PASSWORD is not taken from a secret",
+    ),
+    "a secret nobody knows of": (
+        lambda o: set_env(
+            gateway(o),
+            "HEMLINE_USERS",
+            valueFrom={"secretKeyRef": {"name": "hemline-redis", "key": "uri"}},
+        ),
+        "refers to uri of secret hemline-redis",
+    ),
+    "a file that is not mounted": (
+        lambda o: set_env(gateway(o), "HEMLINE_API_KEYS", value="/etc/keys.json"),
+        "HEMLINE_API_KEYS is /etc/keys.json, and nothing is mounted there",
+    ),
+    "a budget for nobody": (
+        lambda o: spec_of(o, "PodDisruptionBudget", "hemline-updater").update(
+            selector={"matchLabels": {"app": "updater"}}
+        ),
+        "Deployment hemline-updater has 0 disruption budgets",
+    ),
+    "an autoscaler of nothing": (
+        lambda o: spec_of(o, "HorizontalPodAutoscaler", "hemline-retrieval")[
+            "scaleTargetRef"
+        ].update(kind="Deployment"),
+        "scales Deployment hemline-retrieval, which does not exist",
+    ),
+    "an autoscaler's metric that nobody makes": (
+        lambda o: spec_of(o, "HorizontalPodAutoscaler", "hemline-triton")["metrics"][0]["pods"][
+            "metric"
+        ].update(name="triton_queue"),
+        "no rule makes triton_queue",
+    ),
+    "a scrape of a port that is not there": (
+        lambda o: spec_of(o, "ServiceMonitor", "hemline")["endpoints"][0].update(port="http"),
+        "has no port http to scrape",
+    ),
+    "no default of denying": (
+        lambda o: drop_object(o, "NetworkPolicy", "hemline-deny-all"),
+        "no policy denies by default",
+    ),
+    "one more who reaches Triton": (
+        lambda o: spec_of(o, "NetworkPolicy", "hemline-triton")["ingress"][0]["from"].append(
+            {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "hemline-reranker"}}}
+        ),
+        "hemline-reranker: wrong about reaching Triton",
+    ),
+    "no drain": (
+        lambda o: set_env(gateway(o), "HEMLINE_DRAIN_S", value="0"),
+        "Deployment hemline-gateway does not drain before it stops",
+    ),
+    "killed while it drains": (
+        lambda o: workload_of(o, "hemline-gateway")["spec"]["template"]["spec"].update(
+            terminationGracePeriodSeconds=15
+        ),
+        "is killed before it has drained and stopped",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_found(rendered: dict[str, list[Object]], mistake: str) -> None:
+    objects = copy.deepcopy(rendered["cpu"])
+    make, sentence = MISTAKES[mistake]
+    make(objects)
+    found = faults(objects)
+    assert any(sentence in fault for fault in found), found
+
+
+def test_a_field_that_kubernetes_does_not_have_is_found(rendered: dict[str, list[Object]]) -> None:
+    deployment = copy.deepcopy(workload_of(rendered["cpu"], "hemline-gateway"))
+    deployment["spec"]["replica"] = 2
+    with pytest.raises(kubernetes_validate.ValidationError, match="replica"):
+        kubernetes_validate.validate(deployment, NEWEST, strict=True)
+
+
+def test_the_example_of_secrets_holds_none() -> None:
+    for found in yaml.safe_load_all((K8S / "examples" / "secrets.yaml").read_text()):
+        kubernetes_validate.validate(found, NEWEST, strict=True)
+        for key, value in found["stringData"].items():
+            assert value == "CHANGE-ME" or key == "url", f"{name_of(found)} {key}"
+
+
+def test_every_container_is_looked_at(rendered: dict[str, list[Object]]) -> None:
+    assert len(list(containers(rendered["cpu"]))) == 5 + 5 + 1  # one each, a fetch each, the models
