@@ -11,8 +11,10 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from hemline import event_log
+from hemline.kafka_url import PASSWORD, USERNAME, KafkaAddress, parse_kafka_url
 from hemline.releases import RELEASE_ID
+from hemline.topics import TOPICS
+from hemline.updater.update import GROUP
 from k8s_checks import adapter_faults, faults
 from k8s_objects import (
     K8S,
@@ -116,13 +118,51 @@ def test_the_prometheus_rule_is_the_rule_files() -> None:
     assert current == script.prometheus_rule(), "run python deploy/k8s/prometheus_rules.py"
 
 
-def test_the_topics_are_those_of_the_event_log(rendered: dict[str, list[Object]]) -> None:
-    topics = {found["metadata"]["name"] for found in of_kind(rendered["kafka"], "KafkaTopic")}
-    named = {value for name, value in vars(event_log).items() if name.endswith("_TOPIC")}
-    assert named <= topics
+def test_the_topics_are_those_that_hemline_would_make(rendered: dict[str, list[Object]]) -> None:
+    replicas = address(rendered).replication_factor
+    found = {
+        topic["metadata"]["name"]: (
+            topic["spec"]["partitions"],
+            topic["spec"]["replicas"],
+            {name: str(value) for name, value in topic["spec"]["config"].items()},
+        )
+        for topic in of_kind(rendered["kafka"], "KafkaTopic")
+    }
+    assert found == {
+        name: (wanted.partitions, replicas, wanted.configs(replicas))
+        for name, wanted in TOPICS.items()
+    }
+
+
+def test_the_log_is_reached_as_the_kafka_cluster_lets_in(rendered: dict[str, list[Object]]) -> None:
+    (cluster,) = of_kind(rendered["kafka"], "Kafka")
     (user,) = of_kind(rendered["kafka"], "KafkaUser")
-    acls = [acl["resource"] for acl in user["spec"]["authorization"]["acls"]]
-    assert {acl["name"] for acl in acls if acl["type"] == "topic"} == topics
+    (listener,) = cluster["spec"]["kafka"]["listeners"]
+    log = address(rendered)
+    bootstrap = f"{cluster['metadata']['name']}-kafka-bootstrap"  # Strimzi's name for the service
+    assert log.servers == (f"{bootstrap}:{listener['port']}",)
+    assert log.security["security_protocol"] == "SASL_SSL" and listener["tls"]
+    assert log.security["sasl_mechanism"].lower() == listener["authentication"]["type"]
+    assert stores(rendered)["kafka-username"] == user["metadata"]["name"]
+    acls = user["spec"]["authorization"]["acls"]
+    allowed = {
+        (acl["resource"]["type"], acl["resource"].get("name")): set(acl["operations"])
+        for acl in acls
+    }
+    for topic in TOPICS:
+        assert {"Read", "Write", "Describe"} <= allowed["topic", topic]
+    assert "Read" in allowed["group", GROUP]
+
+
+def stores(rendered: dict[str, list[Object]]) -> dict[str, str]:
+    """The config map that says where the stores are."""
+    maps = of_kind(rendered["cpu"], "ConfigMap")
+    (found,) = (m["data"] for m in maps if m["metadata"]["name"].startswith("hemline-stores"))
+    return dict(found)
+
+
+def address(rendered: dict[str, list[Object]]) -> KafkaAddress:
+    return parse_kafka_url(stores(rendered)["log"], {USERNAME: "a name", PASSWORD: "a password"})
 
 
 def test_the_adapter_reads_metrics_that_triton_has() -> None:
