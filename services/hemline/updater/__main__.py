@@ -13,6 +13,7 @@ from hemline.rpc import Server, ServerSettings, wait_for_signal
 from hemline.stores import check_user_states, open_event_log, open_user_states
 from hemline.tls import ClientTlsSettings, triton_tls
 from hemline.triton import TritonEncoders
+from hemline.updater.dead_letters import MAX_PER_MINUTE, DeadLetterLimit
 from hemline.updater.update import Updater
 
 
@@ -25,6 +26,7 @@ class Config(ServerSettings, ClientTlsSettings):
     address: str = "127.0.0.1:7103"  # health only
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 7203
+    max_dead_letters_per_minute: int = MAX_PER_MINUTE  # and a tenth of all; beyond, it stops
 
 
 async def main(config: Config) -> None:
@@ -41,14 +43,18 @@ async def main(config: Config) -> None:
     await server.start()
 
     stopping = asyncio.Event()
-    updating = asyncio.create_task(Updater(log, users, encoders, release).run(stopping))
+    limit = DeadLetterLimit(config.max_dead_letters_per_minute)
+    updater = Updater(log, users, encoders, release, dead_letters=limit)
+    updating = asyncio.create_task(updater.run(stopping))
     await asyncio.wait((updating, asked), return_when=asyncio.FIRST_COMPLETED)
     stopping.set()
-    await updating
-    await server.stop()
-    await encoders.close()
-    await users.close()
-    await log.close()
+    try:
+        await updating
+    finally:
+        await server.stop()
+        await encoders.close()
+        await users.close()
+        await log.close()
 
 
 if __name__ == "__main__":

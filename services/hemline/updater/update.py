@@ -32,6 +32,7 @@ from hemline.lineage import Lineage
 from hemline.releases import Release
 from hemline.shopper import read_shopper
 from hemline.updater.apply import Change, OvertakenError, apply_changes, decode_record
+from hemline.updater.dead_letters import DeadLetterLimit, TooManyDeadLettersError
 from hemline.updater.reading import Reading
 from hemline.user_state import UnreadableStateError, UserState, UserStates, UserVector
 from hemline.v1 import event_pb2
@@ -62,6 +63,7 @@ class Updater:
         release: Release,
         consumer: Consumer | None = None,
         topic: str = EVENTS_TOPIC,
+        dead_letters: DeadLetterLimit | None = None,
     ) -> None:
         self._log = log
         self._consumer = consumer or log.consumer(topic, GROUP)
@@ -70,18 +72,25 @@ class Updater:
         self._encoders = encoders
         self._release = release
         self._clip_dims = {release.encoder_id: release.item_content.shape[1]}
+        self._dead_letters = dead_letters or DeadLetterLimit()
         self._lag_known = 0.0
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Apply batches until told to stop; a failed batch is tried again, never skipped."""
+        """Apply batches until told to stop; a failed batch is tried again, never skipped.
+
+        Raises TooManyDeadLettersError; the batch is not done then, and is read again at next start.
+        """
         batch: list[Record] = []
         while not stopping.is_set():
             try:
-                batch = batch or await self._reading.poll(MAX_BATCH, timeout_s=0.5)
+                batch = batch or await self._next(timeout_s=0.5)
                 if batch:
                     await self.apply(batch)
                     batch = []
                 await self._tell_lag()
+            except TooManyDeadLettersError:
+                await self._consumer.close()
+                raise
             except HemlineError as error:
                 logger.warning("batch of %d records put off: %s", len(batch), error)
                 await asyncio.sleep(RETRY_S)
@@ -89,7 +98,7 @@ class Updater:
 
     async def step(self, timeout_s: float) -> int:
         """Apply one batch, if one comes in time; how many records it had. Raises as `apply`."""
-        batch = await self._reading.poll(MAX_BATCH, timeout_s)
+        batch = await self._next(timeout_s)
         if batch:
             await self.apply(batch)
         return len(batch)
@@ -97,7 +106,8 @@ class Updater:
     async def apply(self, batch: list[Record]) -> None:
         """Apply one polled batch durably, then remember that it is.
 
-        Raises UnavailableError when store or log cannot be written; nothing is lost by then.
+        Raises UnavailableError when store or log cannot be written, TooManyDeadLettersError when
+        too little of it can be applied; nothing is lost by then.
         """
         waiting: Changes = await self._decode(batch)
         lineage = self._reading.lineage
@@ -111,6 +121,11 @@ class Updater:
             await self._reading.overtaken(error.lineage_id)
             return
         await self._reading.applied(batch)
+
+    async def _next(self, timeout_s: float) -> list[Record]:
+        batch = await self._reading.poll(MAX_BATCH, timeout_s)
+        self._dead_letters.read(len(batch))
+        return batch
 
     async def _tell_lag(self) -> None:
         now = time.monotonic()
@@ -140,6 +155,7 @@ class Updater:
         )
         await self._log.publish(DEAD_LETTERS_TOPIC, key, letter.SerializeToString())
         metrics.EVENTS_APPLIED.labels("dead_letter").inc()
+        self._dead_letters.buried(position, reason)
 
     async def _read(self, changes: Changes) -> dict[str, UserState]:
         """The shoppers' states; records of those that are unreadable become dead letters."""
