@@ -23,12 +23,13 @@ from hemline.local.triton_server import (
     triton_command,
 )
 from hemline.process import read_config
+from hemline.tls import ServerTlsSettings, server_tls
 
 MIN_KEY_LENGTH = 32
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(ServerTlsSettings):
     models: Path  # made by `hemline release triton-models`
     server: Path = Path("/opt/tritonserver")  # where NVIDIA's image has it
     host: str = "0.0.0.0"
@@ -59,7 +60,11 @@ class ContainerInstall(TritonInstall):
 
 
 def command_of(config: Config) -> TritonCommand:
-    """How to start the server. Raises InvalidInputError for a key that is missing or too short."""
+    """How to start the server.
+
+    Raises InvalidInputError for a control key that is missing or too short, and for certificates
+    that are of no use.
+    """
     return triton_command(
         ContainerInstall(config.server),
         config.models,
@@ -70,6 +75,7 @@ def command_of(config: Config) -> TritonCommand:
         device=config.device,
         threads_per_model=config.threads_per_model,
         control_key=_control_key(config.control_key_file),
+        tls=server_tls(config),
     )
 
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hemline.process import read_config
+from hemline.tls import ClientTlsSettings, triton_tls
 from hemline.triton import TritonEncoders
 from hemline.triton_repository import versions
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(ClientTlsSettings):
     models: Path  # the repository that Triton serves
     triton: str = "127.0.0.1:7111"
     timeout_s: float = 5.0
@@ -25,7 +26,7 @@ class Config:
 
 async def silent_versions(config: Config) -> list[int]:
     """Versions in the repository of which a model does not answer in time."""
-    encoders = TritonEncoders(config.triton)
+    encoders = TritonEncoders(config.triton, tls=triton_tls(config))
     try:
         return [
             version
