@@ -1,7 +1,8 @@
 # make install   a virtual environment with everything in it, and Triton's runtime library
 # make demo      train, start the cluster, play, stop; DATA=PATH for a catalogue of your own,
 #                WITH='--kafka --redis --prometheus' for real servers around it
-# make test      unit tests, then those with real servers
+# make test      unit tests, then those with real servers, then hostile callers
+# make faults    100,000 hostile requests to a gateway; WITH='--requests 5000 --seed 2' for others
 # make loadtest  a minute of load on the cluster that is up, or on one started for it, judged by SLOs;
 #                WITH='--shape spike --rate 80' and more in loadtest/README.md
 # make lint      style and types
@@ -10,7 +11,7 @@
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: install demo test loadtest lint protos clean
+.PHONY: install demo test faults loadtest lint protos clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -34,6 +35,10 @@ demo: install
 test: install
 	$(BIN)/pytest tests/unit
 	$(BIN)/pytest tests/integration
+	$(BIN)/pytest tests/faults
+
+faults: install
+	$(BIN)/python tests/faults/hostile.py $(WITH)
 
 loadtest: install
 	$(BIN)/python loadtest/run.py $(WITH)
