@@ -19,7 +19,13 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from hemline import metrics
-from hemline.errors import DeadlineError, HemlineError, InvalidInputError, RateLimitedError
+from hemline.errors import (
+    DeadlineError,
+    HemlineError,
+    InvalidInputError,
+    OverloadedError,
+    RateLimitedError,
+)
 from hemline.statuses import details_of, message_of, status_of
 
 logger = logging.getLogger(__name__)
@@ -66,9 +72,16 @@ class CallerInLogs(logging.Filter):
 class Boundary(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """The one interceptor of a server."""
 
-    def __init__(self, admission: Admission | None = None, stream_idle_s: float = 120.0) -> None:
+    def __init__(
+        self,
+        admission: Admission | None = None,
+        stream_idle_s: float = 120.0,
+        max_in_flight: int = 0,
+    ) -> None:
+        """max_in_flight: of one unary method at a time, others are refused at once; 0: no limit."""
         self._admission = admission
         self._stream_idle_s = stream_idle_s
+        self._max_in_flight = max_in_flight
         self._handlers: dict[str, Any] = {}  # by method, made at its first call
 
     async def intercept_service(
@@ -88,7 +101,8 @@ class Boundary(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
         guard = self._admission.guard(method) if self._admission else None
         decode, encode = handler.request_deserializer, handler.response_serializer
         if handler.unary_unary:
-            answer = _bounded(method, _decoded(handler.unary_unary, decode), guard)
+            answer = _decoded(handler.unary_unary, decode)
+            answer = _bounded(method, answer, guard, max_in_flight=self._max_in_flight)
             return grpc.unary_unary_rpc_method_handler(answer, response_serializer=encode)
         if handler.stream_unary:
             answer = _decoded_stream(handler.stream_unary, decode, self._stream_idle_s)
@@ -105,14 +119,23 @@ def _bounded(
     answer: Answer,
     guard: Callable[[Metadata], Caller] | None,
     streamed: bool = False,
+    max_in_flight: int = 0,
 ) -> Answer:
     seconds = metrics.REQUEST_SECONDS.labels(method)
     answered_ok = metrics.REQUESTS.labels(method, "OK")
+    # Counted by method, so that events waiting for a log that is away leave room for answers.
+    in_flight = 0
 
     async def bounded(request: Any, context: Any) -> Any:
+        nonlocal in_flight
         began = time.perf_counter()
         metrics.REQUESTS_IN_FLIGHT.inc()
+        in_flight += 1
         try:
+            if 0 < max_in_flight < in_flight:
+                raise OverloadedError(
+                    f"{max_in_flight} calls of {method} are being answered; try again shortly"
+                )
             if guard is not None:
                 caller = guard(context.invocation_metadata())
                 CALLER.set(caller)
@@ -137,6 +160,7 @@ def _bounded(
             await context.abort(grpc.StatusCode.INTERNAL, "internal error; see the server's log")
             raise
         finally:
+            in_flight -= 1
             metrics.REQUESTS_IN_FLIGHT.dec()
             seconds.observe(time.perf_counter() - began)
 

@@ -76,6 +76,9 @@ class ServerSettings(ServerTlsSettings):
 
     reflection: bool = False  # tell anybody who asks which calls and messages there are
     stream_idle_s: float = 120.0  # a stream on which nothing comes for so long is ended
+    # Calls of one unary method answered at a time; more are refused with RESOURCE_EXHAUSTED, which
+    # costs a tenth of an answer, instead of all of them being late. 0: no limit.
+    max_in_flight: int = 0
     drain_s: float = 0.0  # asked to stop, answer on for so long, as NOT_SERVING
     # A connection older than this is closed after its calls, so that clients look for new servers;
     # 0: never.
@@ -99,7 +102,7 @@ class Server:
         admission: Admission | None = None,
     ) -> None:
         """admission: who may call what; None: anybody anything."""
-        boundary = Boundary(admission, settings.stream_idle_s)
+        boundary = Boundary(admission, settings.stream_idle_s, settings.max_in_flight)
         options = _server_options(settings)
         self._server = grpc.aio.server(interceptors=[boundary], options=options)
         self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]

@@ -8,7 +8,13 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 
-from hemline.errors import DeadlineError, InvalidInputError, RateLimitedError, UnauthenticatedError
+from hemline.errors import (
+    DeadlineError,
+    InvalidInputError,
+    OverloadedError,
+    RateLimitedError,
+    UnauthenticatedError,
+)
 from hemline.rpc import Server, ServerSettings, connect
 from hemline.statuses import details_of, error_from, message_of, status_of
 from hemline.v1.event_pb2 import RecordEventsRequest, RecordEventsResponse
@@ -17,7 +23,17 @@ from hemline.v1.event_pb2_grpc import (
     EventServiceStub,
     add_EventServiceServicer_to_server,
 )
-from hemline.v1.recommender_pb2 import RecommendRequest, SimilarItemsRequest
+from hemline.v1.recommender_pb2 import (
+    RecommendRequest,
+    RecommendResponse,
+    SimilarItemsRequest,
+    SimilarItemsResponse,
+)
+from hemline.v1.recommender_pb2_grpc import (
+    RecommenderServiceServicer,
+    RecommenderServiceStub,
+    add_RecommenderServiceServicer_to_server,
+)
 from shop import Shop
 
 RECOMMEND = "/hemline.v1.RecommenderService/Recommend"
@@ -115,3 +131,35 @@ async def test_the_message_of_another_call_is_read_as_this_one_s(shop: Shop) -> 
         await shop.channel.unary_unary(RECOMMEND)(data + b"\x10\x00")
     assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert error.value.details() == "k: 0 is outside 1..500"
+
+
+async def test_more_calls_than_can_be_answered_are_refused_at_once_and_others_are_not() -> None:
+    release = asyncio.Event()
+
+    class Slow(RecommenderServiceServicer):
+        async def Recommend(self, request, context) -> RecommendResponse:
+            await release.wait()
+            return RecommendResponse()
+
+        async def SimilarItems(self, request, context) -> SimilarItemsResponse:
+            return SimilarItemsResponse()
+
+    server = Server("127.0.0.1:0", ServerSettings(max_in_flight=3))
+    server.add(add_RecommenderServiceServicer_to_server, Slow(), "hemline.v1.RecommenderService")
+    await server.start()
+    async with connect(f"127.0.0.1:{server.port}") as channel:
+        stub = RecommenderServiceStub(channel)
+        calls = [asyncio.ensure_future(stub.Recommend(RecommendRequest())) for _ in range(10)]
+        done, waiting = await asyncio.wait(calls, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        while len(done) < 7:
+            more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            done |= more
+        errors = [call.exception() for call in done]
+        assert {error.code() for error in errors} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+        assert isinstance(error_from(errors[0]), OverloadedError)
+        assert "3 calls of hemline.v1.RecommenderService/Recommend" in errors[0].details()
+        await stub.SimilarItems(SimilarItemsRequest())
+        release.set()
+        assert len(await asyncio.gather(*waiting)) == 3
+        await stub.Recommend(RecommendRequest())  # there is room again
+    await server.stop(0)

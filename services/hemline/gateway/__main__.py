@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,8 @@ class Config(ServerSettings, ClientTlsSettings):
     retrieval: str = ""  # address of a retrieval process; empty: inside this one
     reranker: str = ""  # address of a reranker process; empty: inside this one
     search_threads: int = 2
+    # At 3 ms of CPU each, the last of so many waits a tenth of a second.
+    max_in_flight: int = field(default=32, kw_only=True)
     api_keys: str = ""  # file of API keys, see hemline.key_file; empty: anybody may call
 
 
