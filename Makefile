@@ -1,4 +1,5 @@
-# make install   a virtual environment with everything in it, and Triton's runtime library
+# make install   a virtual environment with everything in it, and the Debian packages that Triton and
+#                Kafka need
 # make demo      train, start the cluster, play, stop; DATA=PATH for a catalogue of your own,
 #                WITH='--kafka --redis --prometheus' for real servers around it
 # make test      unit tests, then those with real servers, then hostile callers
@@ -23,10 +24,14 @@ install: .venv/.installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@# Triton's Python backend loads this library; Debian's python3.11 does not bring it.
-	@if ! $(BIN)/python -c 'import ctypes; ctypes.CDLL("libpython3.11.so.1.0")' 2>/dev/null; then \
-	  if [[ $$(id -u) == 0 ]]; then apt-get update -qq && apt-get install -y -qq libpython3.11; \
-	  else echo 'Triton needs one Debian package more: sudo apt-get install libpython3.11' >&2; fi; fi
+	@# libpython3.11 is for Triton's Python backend, Java and Maven are for Kafka.
+	@missing=(); \
+	$(BIN)/python -c 'import ctypes; ctypes.CDLL("libpython3.11.so.1.0")' 2>/dev/null || missing+=(libpython3.11); \
+	command -v java >/dev/null || missing+=(default-jre-headless); \
+	command -v mvn >/dev/null || missing+=(maven); \
+	if (($${#missing[@]})); then \
+	  if [[ $$(id -u) == 0 ]]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"; \
+	  else echo "Triton and Kafka need Debian packages: sudo apt-get install $${missing[*]}" >&2; fi; fi
 	@touch $@
 
 demo: install
