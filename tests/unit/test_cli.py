@@ -134,6 +134,7 @@ def test_the_verbs_are_those_promised() -> None:
             "click",
             "user",
             "import-history",
+            "replay",
             "bench serve",
             "keys create",
             "keys list",

@@ -11,7 +11,18 @@ import os
 import sys
 from collections.abc import Sequence
 
-from hemline.cli import ask, bench, catalog, cluster, demo, keys, release, shopper, train
+from hemline.cli import (
+    ask,
+    bench,
+    catalog,
+    cluster,
+    demo,
+    keys,
+    release,
+    replay,
+    shopper,
+    train,
+)
 from hemline.errors import HemlineError
 
 
@@ -23,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="`hemline VERB --help` shows an example of each. First time: `hemline demo`.",
     )
     verbs = top.add_subparsers(metavar="VERB", required=True)
-    for group in (demo, catalog, train, release, cluster, ask, shopper, keys, bench):
+    for group in (demo, catalog, train, release, cluster, replay, ask, shopper, keys, bench):
         group.add_verbs(verbs)
     return top
 
