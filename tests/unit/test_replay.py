@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hemline.cli.__main__ import main
 from hemline.event_log import EVENTS_TOPIC
 from hemline.lineage import Lineage, new_lineage_id
+from hemline.local.cluster_file import (
+    ClusterRecord,
+    ProcessRecord,
+    supervisor_lock,
+    write_cluster,
+)
 from hemline.sqlite_event_log import SqliteEventLog
 from hemline.sqlite_user_state import SqliteUserStates
 from hemline.user_state import Interaction
@@ -104,7 +114,6 @@ def test_an_erased_shopper_stays_erased(home: Path) -> None:
             assert await users.erase("bo")
 
     assert replay(home) == 0
-    asyncio.run(asyncio.sleep(0.1))  # accepted_ms of the clicks lies before the erasure
     asyncio.run(erase())
     assert replay(home) == 0
     assert {user: len(h) for user, h in asyncio.run(histories(home)).items()} == {
@@ -142,3 +151,32 @@ def test_what_cannot_be_replayed_is_refused_in_one_line(
     assert "name both or neither" in capsys.readouterr().err
     users = f"sqlite:{home}/run/users.sqlite"
     assert replay(home, "--log", f"sqlite:{home}/elsewhere.sqlite", "--users", users) == 0
+
+
+def test_the_updater_of_a_cluster_that_is_up_does_the_work(home: Path) -> None:
+    run = home / "run"
+    command = [sys.executable, "-m", "hemline.updater", "--releases", str(home / "releases")]
+    command += ["--log", f"sqlite:{run}/events.sqlite", "--users", f"sqlite:{run}/users.sqlite"]
+    command += ["--address", "127.0.0.1:0", "--metrics-port", "0", "--triton", "127.0.0.1:9"]
+    updater = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        record = ProcessRecord(
+            "updater",
+            updater.pid,
+            psutil.Process(updater.pid).create_time(),
+            time.time(),
+            0,
+            "127.0.0.1:0",
+            (),
+            "",
+        )
+        cluster = ClusterRecord(os.getpid(), "running", time.time(), "r", False, "-", (record,))
+        write_cluster(run, cluster)
+        with supervisor_lock(run):
+            assert replay(home) == 0
+            asyncio.run(damage(home))
+            assert replay(home) == 0
+        assert len(asyncio.run(histories(home))["ada"]) == 30
+    finally:
+        updater.kill()
+        updater.wait()

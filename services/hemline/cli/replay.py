@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hemline.cli.verb import Args, Verbs, add_home, add_verb, console, print_json
 
 if TYPE_CHECKING:
+    from hemline.local.cluster_file import ClusterRecord
     from hemline.updater.replay import Replay
 
 
@@ -105,8 +106,8 @@ def _stores(args: Args) -> Stores:
         found = Stores(args.log, args.users, False)
     else:
         cluster = read_cluster(run)
-        if supervisor_pid(run) is not None:
-            return _of_running(run)
+        if cluster is not None and supervisor_pid(run) is not None:
+            return _of_running(run, cluster)
         servers = {process.name for process in cluster.processes} if cluster else set()
         if kept := " and ".join(sorted(servers & {"kafka", "redis"})):
             raise NotFoundError(
@@ -121,18 +122,17 @@ def _stores(args: Args) -> Stores:
     return found
 
 
-def _of_running(run: Path) -> Stores:
+def _of_running(run: Path, cluster: ClusterRecord) -> Stores:
     """What the updater of the home's cluster was started with."""
     from hemline.errors import UnavailableError
-    from hemline.local.cluster_file import process_of, read_cluster
+    from hemline.local.cluster_file import process_of
     from hemline.redis_url import PASSWORD
 
-    cluster = read_cluster(run)
-    for record in cluster.processes if cluster else ():
-        if record.name == "updater" and (process := process_of(record)) is not None:
-            line = process.cmdline()
-            password = run / "redis" / "password"
-            if password.is_file() and any(p.name == "redis" for p in cluster.processes):  # type: ignore[union-attr]
-                os.environ[PASSWORD] = password.read_text()
-            return Stores(line[line.index("--log") + 1], line[line.index("--users") + 1], True)
-    raise UnavailableError("the cluster's updater is not running; see `hemline status`")
+    processes = {record.name: record for record in cluster.processes}
+    updater = process_of(processes["updater"]) if "updater" in processes else None
+    if updater is None:
+        raise UnavailableError("the cluster's updater is not running; see `hemline status`")
+    if "redis" in processes:
+        os.environ[PASSWORD] = (run / "redis" / "password").read_text()
+    line = updater.cmdline()
+    return Stores(line[line.index("--log") + 1], line[line.index("--users") + 1], True)

@@ -94,14 +94,14 @@ def redis_password(folder: Path) -> str:
     """The password of the Redis kept in `folder`; made with it, and the same from then on."""
     path = folder / "password"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
         _write_private(path, secrets.token_urlsafe(24))
     return path.read_text()
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Replace a file whole; only its owner may read it."""
+    """Replace a file whole; only its owner may read it, or what else is in its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.chmod(0o700)
     staging = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
