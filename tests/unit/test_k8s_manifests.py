@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import os
+import re
+import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -106,6 +110,27 @@ def test_the_release_of_every_process_is_one(rendered: dict[str, list[Object]]) 
         fetch = pod_spec(workload)["initContainers"][0]
         source = {v["name"]: v["valueFrom"] for v in fetch["env"]}["RELEASE_ID"]
         assert source["configMapKeyRef"] == {"name": release["metadata"]["name"], "key": "id"}
+
+
+def test_an_overlay_of_a_shop_sets_the_release_as_the_readme_says(tmp_path: Path) -> None:
+    readme = (K8S.parent / "README.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    example = textwrap.dedent(example).replace(
+        "../../base", os.path.relpath(K8S / "base", tmp_path)
+    )
+    (tmp_path / "kustomization.yaml").write_text(f"namespace: hemline\n{example}")
+    maps = of_kind(render(str(tmp_path)), "ConfigMap")
+    (data,) = (m["data"] for m in maps if m["metadata"]["name"].startswith("hemline-release"))
+    assert (data["url"], data["id"]) == ("s3://my-bucket/releases", "r0003-5be1c2d4")
+    assert data["aws-region"] == "us-east-1", "what is not named stays"
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    text = (K8S.parent / "README.md").read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
+    assert len(links) > 10
+    for link in links:
+        assert (K8S.parent / link).exists(), link
 
 
 def test_the_prometheus_rule_is_the_rule_files() -> None:
