@@ -170,6 +170,12 @@ def test_a_run_that_kept_every_promise_passes() -> None:
     assert broken_promises(replace(GOOD, calls=slow(100)), Slo(p99_ms=100)) == []  # just
 
 
+def test_few_arrivals_are_no_late_client_but_far_too_few_are() -> None:
+    # 90% of 1,250 are 1,125, and four standard deviations of a Poisson count are 141.
+    assert broken_promises(replace(GOOD, expected=1250), Slo()) == []
+    assert broken_promises(replace(GOOD, expected=1270), Slo())
+
+
 @pytest.mark.parametrize(
     ("run", "reason"),
     [
