@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-
 LUCK = 4.0  # standard deviations of a Poisson count that a run may fall short of its mean
 
 
