@@ -14,7 +14,8 @@ HemlineError
 ├── SetupError               a server we depend on is set up so that it cannot serve us
 │                                                                                FAILED_PRECONDITION
 ├── ReleaseError             a release is incomplete, altered or mismatched     FAILED_PRECONDITION
-├── CatalogueError           a catalogue cannot be read at all                  (command line only)
+├── DataError                imported data cannot be used at all                (command line only)
+│   └── CatalogueError       a catalogue cannot be read at all
 └── NotBuiltError            the call is specified but not built yet            UNIMPLEMENTED
 
 `hemline.statuses` is the one place that turns these into gRPC statuses and back.
@@ -87,7 +88,11 @@ class ReleaseError(HemlineError):
     """A release folder is incomplete, altered, or does not fit what it is used with."""
 
 
-class CatalogueError(HemlineError):
+class DataError(HemlineError):
+    """A data set as a whole cannot be used (a missing file or column, too many bad rows)."""
+
+
+class CatalogueError(DataError):
     """A catalogue as a whole cannot be used (a missing file or column, no usable row)."""
 
 
