@@ -1,15 +1,20 @@
-"""The event log on a real Kafka broker: the contract, and topics that are set up wrong."""
+"""The event log on a real Kafka broker: the contract, and brokers paused or set up wrong."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 import uuid
+from collections.abc import AsyncIterator
 
 import pytest
+import pytest_asyncio
 
-from contracts.event_log_contract import EventLogContract, LogTarget
-from hemline.errors import SetupError
+from contracts.event_log_contract import EventLogContract, LogTarget, read_all
+from hemline.errors import HemlineError, SetupError, UnavailableError
+from hemline.event_log import EventLog
 from hemline.kafka_client import Admin
-from hemline.kafka_event_log import KafkaEventLog
+from hemline.kafka_event_log import PUBLISH_TIMEOUT_S, KafkaEventLog
 from hemline.kafka_url import parse_kafka_url
 from hemline.topics import TopicSettings
 from running_kafka import RunningKafka
@@ -32,6 +37,14 @@ class TestKafkaEventLog(EventLogContract):
         return LogTarget("running_kafka:contract_log", f"{kafka.url} {topic}")
 
 
+@pytest_asyncio.fixture
+async def log(kafka: RunningKafka, topic: str) -> AsyncIterator[EventLog]:
+    log = KafkaEventLog(kafka.url, topics={topic: TopicSettings(1)})
+    await log.check()
+    yield log
+    await log.close()
+
+
 async def test_a_topic_set_up_wrong_is_refused_at_the_start_with_every_fault(
     kafka: RunningKafka, topic: str
 ) -> None:
@@ -50,3 +63,33 @@ async def test_a_topic_set_up_wrong_is_refused_at_the_start_with_every_fault(
     with pytest.raises(SetupError):
         await log.publish(topic, "ada", b"lost otherwise")
     await log.close()
+
+
+async def test_a_paused_broker_is_told_in_time_and_loses_nothing_that_was_acknowledged(
+    kafka: RunningKafka, log: EventLog, topic: str
+) -> None:
+    acknowledged = [b"before"]
+    await log.publish(topic, "ada", b"before")
+    with kafka.paused():
+        began = time.monotonic()
+        tried = [log.publish(topic, "ada", b"during %d" % n) for n in range(3)]
+        outcomes = await asyncio.gather(*tried, return_exceptions=True)
+        took = time.monotonic() - began
+    assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 3
+    assert took < PUBLISH_TIMEOUT_S + 1.5
+    for number in range(20):
+        acknowledged.append(b"after %d" % number)
+        await publish_until_acknowledged(log, topic, acknowledged[-1])
+    # What was not acknowledged may be there all the same, and what was tried again, twice.
+    stored = [record.value for record in await read_all(log, topic)]
+    assert list(dict.fromkeys(v for v in stored if not v.startswith(b"during"))) == acknowledged
+
+
+async def publish_until_acknowledged(log: EventLog, topic: str, value: bytes) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await log.publish(topic, "ada", value)
+                return
+            except HemlineError:
+                await asyncio.sleep(0.1)
