@@ -5,6 +5,7 @@ The port and the data stay the same over all of that, so that clients find it ag
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -66,10 +67,16 @@ class RunningKafka:
     def paused(self) -> Iterator[None]:
         """The broker hangs, its connections open, until the block ends."""
         self._signal(signal.SIGSTOP)
+        self._wait_until_stopped()
         try:
             yield
         finally:
             self._signal(signal.SIGCONT)
+
+    def _wait_until_stopped(self) -> None:
+        """Its threads stop one by one after the signal; until the last has, it may still answer."""
+        assert self._process is not None
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:

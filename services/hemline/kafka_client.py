@@ -39,6 +39,7 @@ logging.getLogger("kafka").setLevel(logging.ERROR)  # it tells of every retry; w
 CONNECT_TIMEOUT_MS = 3_000
 REQUEST_TIMEOUT_MS = 2_500
 DELIVERY_TIMEOUT_MS = 3_000
+CLOSE_TIMEOUT_S = 3.0
 FETCH_BYTES = 32 << 20  # a poll returns fewer records rather than more bytes
 UNKNOWN_TOPIC = 3  # error code
 EARLIEST, LATEST = -2, -1  # in place of a time
@@ -84,6 +85,17 @@ def make_producer(address: KafkaAddress) -> Any:
         allow_auto_create_topics=False,
         metrics_enabled=False,
     )
+
+
+def close_producer(producer: Any, timeout_s: float) -> None:
+    """Waits so long for the records on their way, then fails what is left of them."""
+    try:
+        producer.close(timeout=timeout_s)
+    except KafkaTimeoutError:
+        # It gave up before it had closed anything: its thread would go on, and reconnect, for ever.
+        producer._sender.force_close()
+        producer._sender.join(CLOSE_TIMEOUT_S)
+        producer.close(timeout=0)
 
 
 def make_consumer(address: KafkaAddress, group: str) -> Any:

@@ -285,7 +285,7 @@ class KafkaEventLog:
 
     def _discard(self, producer: Any, timeout_s: float) -> None:
         try:
-            producer.close(timeout=timeout_s)
+            kafka_client.close_producer(producer, timeout_s)
         except Exception as error:
             logger.warning("Kafka at %s: a producer did not close: %s", self._address, error)
 
