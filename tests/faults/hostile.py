@@ -65,6 +65,7 @@ class Report:
     bad: list[str] = field(default_factory=list)
     rss_before: int = 0  # bytes, after the warm-up
     rss_after: int = 0
+    rss_course: list[int] = field(default_factory=list)  # after each tenth of the attacks
     counted: Counter[str] = field(default_factory=Counter)  # by the gateway itself, warm-up too
     alive: bool = False  # the process ran to the end and served an honest caller
 
@@ -367,7 +368,11 @@ async def run(requests: int, seed: int, folder: Path, warm_up: int) -> Report:
             await attacker._unary(RECOMMEND, attacker.oversize)()
             await attack(attacker, warm_up, Report())
             report.rss_before = resident_bytes(process.pid)
-            await attack(attacker, requests, report)
+            for tenth in range(10):
+                share = requests * (tenth + 1) // 10 - requests * tenth // 10
+                await attack(attacker, share, report)
+                if process.poll() is None:
+                    report.rss_course.append(resident_bytes(process.pid))
             report.alive = process.poll() is None and await honest(channel)
             if report.alive:
                 report.counted = await asyncio.to_thread(counted_statuses, metrics_port)
@@ -392,6 +397,8 @@ def main() -> int:
         f"memory {report.rss_before / 2**20:.1f} -> {report.rss_after / 2**20:.1f} MiB "
         f"({report.growth:+.2%})"
     )
+    course = " ".join(f"{rss / 2**20:.1f}" for rss in report.rss_course)
+    print(f"memory after each tenth: {course} MiB")
     if report.failures:
         print("FAILED: " + "; ".join(report.failures), *report.bad, log[-6000:], sep="\n")
         return 1
