@@ -7,12 +7,13 @@
 # make loadtest  a minute of load on the cluster that is up, or on one started for it, judged by SLOs;
 #                WITH='--shape spike --rate 80' and more in loadtest/README.md
 # make lint      style and types
+# make audit     known vulnerabilities among what .venv holds; WITH=--required fails without a source
 # make protos    generate services/hemline/v1 from protos/
 # make clean     remove what the others made, but not .hemline/ with its releases and state
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: install demo test faults loadtest lint protos clean
+.PHONY: install demo test faults loadtest lint audit protos clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -52,6 +53,9 @@ lint: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+audit: install
+	$(BIN)/python deploy/audit.py $(WITH)
 
 protos: install
 	$(BIN)/python -m grpc_tools.protoc --proto_path=protos --python_out=services \
