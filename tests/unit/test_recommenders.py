@@ -1,0 +1,218 @@
+"""What every recommender must do, on a small matrix whose right answer is known.
+
+A model of the collaborative kind joins by one line in COLLABORATIVE, any other in OTHERS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.sparse import csr_matrix
+
+from hemline.errors import InvalidInputError, NotFoundError
+from hemline_training.recommenders import MODELS, recommender
+from hemline_training.recommenders.base import Feedback, Recommender, blocks
+from hemline_training.recommenders.baselines import MostPopular, RecentPopular, SegmentPopular
+from hemline_training.recommenders.ease import Ease
+from hemline_training.recommenders.inverse import invert_in_place
+
+GROUPS, GROUP_USERS, GROUP_ITEMS = 3, 14, 7
+USERS, ITEMS = GROUPS * GROUP_USERS, GROUPS * GROUP_ITEMS
+
+# Name -> a model small enough for the matrix below, for a seed.
+COLLABORATIVE: dict[str, Callable[[int], Recommender]] = {
+    "ease": lambda seed: Ease(regularisation=1.0),
+}
+OTHERS: dict[str, Callable[[int], Recommender]] = {
+    "popular": lambda seed: MostPopular(),
+    "recent-popular": lambda seed: RecentPopular(),
+    "segment-popular": lambda seed: SegmentPopular(),
+}
+ALL = COLLABORATIVE | OTHERS
+
+
+def small_matrix() -> Feedback:
+    """Three groups of users, each with items of its own; every user lacks one item of their group.
+
+    So whoever understands the groups recommends the missing item first.
+    """
+    likes = np.zeros((USERS, ITEMS), np.float32)
+    for user in range(USERS):
+        group = user // GROUP_USERS
+        likes[user, group * GROUP_ITEMS : (group + 1) * GROUP_ITEMS] = 1
+        likes[user, missing(user)] = 0
+    times = csr_matrix(likes.astype(np.int64) * 1_700_000_000_000)
+    age_groups = [("18-24", "25-34", "35-44")[user // GROUP_USERS] for user in range(USERS)]
+    rng = np.random.default_rng(0)
+    content = np.repeat(np.eye(GROUPS, 8), GROUP_ITEMS, axis=0) + 0.1 * rng.normal(size=(ITEMS, 8))
+    content /= np.linalg.norm(content, axis=1, keepdims=True)
+    return Feedback(
+        likes=csr_matrix(likes),
+        ratings=None,
+        times_ms=times,
+        users=pa.table({"age_group": age_groups, "gender": ["female"] * USERS}),
+        items=pa.table({"item_id": [f"i{row}" for row in range(ITEMS)]}),
+        content=content.astype(np.float32),
+        now_ms=1_700_000_000_001,
+    )
+
+
+def missing(user: int) -> int:
+    return (user // GROUP_USERS) * GROUP_ITEMS + user % GROUP_ITEMS
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Callable[[str], Recommender]:
+    models: dict[str, Recommender] = {}
+
+    def fit(name: str) -> Recommender:
+        if name not in models:
+            models[name] = ALL[name](0).fit(small_matrix())
+        return models[name]
+
+    return fit
+
+
+@pytest.mark.parametrize("name", COLLABORATIVE)
+def test_the_item_that_a_user_lacks_of_their_group_comes_first(name, fitted):
+    first = fitted(name).recommend(np.arange(USERS), k=1)[:, 0]
+    assert first.tolist() == [missing(user) for user in range(USERS)]
+
+
+@pytest.mark.parametrize("name", COLLABORATIVE)
+def test_a_stranger_with_part_of_a_groups_items_gets_the_rest_of_them(name, fitted):
+    likes = np.zeros((GROUPS, ITEMS), np.float32)
+    for group in range(GROUPS):
+        likes[group, group * GROUP_ITEMS : group * GROUP_ITEMS + 4] = 1
+    scores = fitted(name).fold_in(Feedback(likes=csr_matrix(likes)))
+    scores[likes > 0] = -np.inf
+    best = np.argsort(-scores, axis=1)[:, : GROUP_ITEMS - 4]
+    for group in range(GROUPS):
+        rest = range(group * GROUP_ITEMS + 4, (group + 1) * GROUP_ITEMS)
+        assert set(best[group]) == set(rest)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_scores_are_finite_float32_of_the_whole_catalogue_in_the_order_asked(name, fitted):
+    some = fitted(name).score([5, 0, 40])
+    assert some.shape == (3, ITEMS) and some.dtype == np.float32 and np.isfinite(some).all()
+    assert some[1] == pytest.approx(fitted(name).score([0])[0], rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_recommendations_are_distinct_and_never_what_the_user_has(name, fitted):
+    lists = fitted(name).recommend(np.arange(USERS), k=6)
+    likes = small_matrix().likes
+    for user, ranked in enumerate(lists):
+        assert len(set(ranked)) == 6 and not set(ranked) & set(likes[user].indices)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_who_has_nearly_everything_gets_what_is_left_and_no_more(name, fitted):
+    nearly = np.ones((1, ITEMS), np.float32)
+    nearly[0, [2, 9]] = 0
+    ranked = fitted(name).recommend([0], k=5, exclude=csr_matrix(nearly))[0]
+    assert set(ranked[:2]) == {2, 9} and ranked[2:].tolist() == [-1, -1, -1]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_somebody_of_whom_nothing_is_known_gets_finite_scores(name, fitted):
+    nobody = Feedback(
+        likes=csr_matrix((2, ITEMS), dtype=np.float32),
+        users=pa.table({"age_group": [None, None], "gender": [None, None]}),
+    )
+    assert np.isfinite(fitted(name).fold_in(nobody)).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_same_seed_gives_the_same_scores(name, fitted):
+    again = ALL[name](0).fit(small_matrix()).score(np.arange(USERS))
+    assert np.array_equal(again, fitted(name).score(np.arange(USERS)))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_user_and_an_item_without_events_harm_nobody(name):
+    feedback = small_matrix()
+    wider = csr_matrix(
+        (feedback.likes.data, feedback.likes.indices, [*feedback.likes.indptr, feedback.likes.nnz]),
+        shape=(USERS + 1, ITEMS + 1),
+    )
+    model = ALL[name](0).fit(
+        Feedback(
+            likes=wider,
+            times_ms=(wider * 1_700_000_000_000).astype(np.int64),
+            users=pa.table({"age_group": ["18-24"] * (USERS + 1), "gender": [None] * (USERS + 1)}),
+        )
+    )
+    assert np.isfinite(model.score([0, USERS])).all()
+
+
+def test_every_name_makes_its_model_and_an_unknown_one_lists_them():
+    assert all(isinstance(recommender(name), Recommender) for name in MODELS)
+    with pytest.raises(NotFoundError, match=r"there is no model 'best'; there are .*ease"):
+        recommender("best")
+
+
+def test_most_popular_counts_users():
+    likes = csr_matrix(np.float32([[1, 0, 5], [0, 0, 1], [1, 0, 1]]))
+    assert MostPopular().fit(Feedback(likes=likes)).score([0])[0].tolist() == [2, 0, 3]
+
+
+def test_recently_popular_halves_a_users_say_every_half_life():
+    likes = csr_matrix(np.float32([[1, 0, 1], [0, 1, 0]]))
+    day = 86_400_000
+    times = csr_matrix(np.int64([[100 * day, 0, 93 * day], [0, 86 * day, 0]]))
+    model = RecentPopular(half_life_days=7).fit(Feedback(likes, times_ms=times, now_ms=100 * day))
+    assert model.score([0])[0] == pytest.approx([1, 0.25, 0.5], abs=1e-5)
+
+
+def test_popular_by_segment_prefers_what_ones_own_kind_likes():
+    model = SegmentPopular(prior=1.0).fit(small_matrix())
+    lists = model.recommend(np.arange(USERS), k=1)[:, 0]
+    assert (lists // GROUP_ITEMS == np.arange(USERS) // GROUP_USERS).all()
+
+
+def test_a_model_names_the_feedback_it_lacks():
+    likes = Feedback(likes=small_matrix().likes)
+    with pytest.raises(InvalidInputError, match=r"times_ms: .* needs the times"):
+        RecentPopular().fit(likes)
+    with pytest.raises(InvalidInputError, match=r"users: .* needs columns \['age_group'"):
+        SegmentPopular().fit(likes)
+    with pytest.raises(InvalidInputError, match="content: 3 rows, 21 are wanted"):
+        Feedback(likes=small_matrix().likes, content=np.zeros((3, 8), np.float32))
+
+
+def ease_written_out(x: np.ndarray, regularisation: float) -> np.ndarray:
+    p = np.linalg.inv(x.T @ x + regularisation * np.eye(x.shape[1]))
+    b = np.eye(len(p)) - p / np.diag(p)
+    return x @ b
+
+
+@pytest.mark.parametrize("shape", [(60, 25), (25, 60)])
+def test_ease_is_the_papers_formula_from_either_side(shape):
+    x = (np.random.default_rng(1).random(shape) < 0.2).astype(np.float64)
+    model = Ease(regularisation=3.0).fit(Feedback(likes=csr_matrix(x.astype(np.float32))))
+    expected = ease_written_out(x, 3.0)
+    assert model.score(np.arange(shape[0])) == pytest.approx(expected, abs=1e-4)
+    everybody = model.feedback.of_users(np.arange(shape[0]))
+    assert model.fold_in(everybody) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("n", [1, 700, 2_500])
+def test_the_blocked_inverse_is_the_inverse(n):
+    x = np.random.default_rng(n).normal(size=(n, 40)).astype(np.float32)
+    a = x @ x.T + 2 * np.eye(n, dtype=np.float32)
+    inverse = a.copy()
+    inverse[np.triu_indices(n, 1)] = np.nan  # the upper triangle is not read
+    invert_in_place(inverse)
+    assert np.array_equal(inverse, inverse.T)
+    assert np.abs(inverse @ a - np.eye(n)).max() < 2e-3
+
+
+def test_blocks_cover_all_rows_and_stay_within_the_limit():
+    parts = list(blocks(10, 100, limit_bytes=1_200))
+    assert [p.stop - p.start for p in parts] == [3, 3, 3, 1]
+    assert next(iter(blocks(1, 10**9, limit_bytes=1))) == slice(0, 1)

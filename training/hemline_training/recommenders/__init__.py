@@ -1,0 +1,31 @@
+"""The recommenders, by the names that `hemline evaluate --model` takes.
+
+Each module is one family on the interface of `recommenders.base`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hemline.errors import NotFoundError
+from hemline_training.recommenders.base import Feedback, Recommender
+from hemline_training.recommenders.baselines import MostPopular, RecentPopular, SegmentPopular
+from hemline_training.recommenders.ease import Ease
+
+__all__ = ["MODELS", "Feedback", "Recommender", "recommender"]
+
+# Name -> a model with its default settings, for a seed. Modules that import torch are imported
+# inside their function, so that a linear model does not pay for them.
+MODELS: dict[str, Callable[[int], Recommender]] = {
+    "popular": lambda seed: MostPopular(),
+    "recent-popular": lambda seed: RecentPopular(),
+    "segment-popular": lambda seed: SegmentPopular(),
+    "ease": lambda seed: Ease(),
+}
+
+
+def recommender(name: str, seed: int = 0) -> Recommender:
+    """A model that is not fitted yet. Raises NotFoundError for a name that is not in MODELS."""
+    if name not in MODELS:
+        raise NotFoundError(f"there is no model {name!r}; there are {', '.join(sorted(MODELS))}")
+    return MODELS[name](seed)

@@ -1,0 +1,84 @@
+"""EASE (Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", WWW 2019).
+
+    B = argmin ‖X - X B‖² + λ‖B‖²,  diag(B) = 0   =>   B = I - P diag(1 / diag P),  P = (XᵗX + λI)⁻¹
+
+The inverse costs n_items³. Where users are fewer, the same comes from their side (push-through
+identity): X P = K X and P = (I - Xᵗ K X) / λ with K = (X Xᵗ + λI)⁻¹. On Gowalla (29,858 users,
+40,981 items) that is 2.6 times less work and 3.6 GB instead of 6.7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_matrix
+
+from hemline.vectors import F32
+from hemline_training.recommenders.base import Feedback, Recommender, blocks
+from hemline_training.recommenders.inverse import invert_in_place
+
+
+@dataclass
+class Ease(Recommender):
+    """regularisation: the paper's λ."""
+
+    regularisation: float = 500.0
+
+    def _fit(self, feedback: Feedback) -> None:
+        self._x = (feedback.likes > 0).astype(np.float32)
+        self._by_users = feedback.n_users < feedback.n_items
+        if self._by_users:
+            self._inverse = _regularised_gram(self._x.T.tocsr(), self.regularisation)
+            invert_in_place(self._inverse)
+            self._diagonal = self._item_diagonal()
+        else:
+            self._inverse = _regularised_gram(self._x, self.regularisation)
+            invert_in_place(self._inverse)
+            self._diagonal = self._inverse.diagonal().copy()
+
+    def fold_in(self, newcomers: Feedback) -> F32:
+        """x B; on the users' side x - (x - x Xᵗ K X) / (λ diag P)."""
+        x = (newcomers.likes > 0).astype(np.float32)
+        if self._by_users:
+            shared = np.asarray((x @ self._x.T).todense(), dtype=np.float32)  # (b, n_users)
+            smoothed = np.asarray(self._x.T @ (shared @ self._inverse).T).T
+            known = np.asarray(x.todense())
+            return np.asarray(
+                known - (known - smoothed) / (self.regularisation * self._diagonal), np.float32
+            )
+        projected = np.asarray(x @ self._inverse)
+        return np.asarray(x.todense() - projected / self._diagonal, dtype=np.float32)
+
+    def score(self, users: npt.ArrayLike) -> F32:
+        """As `fold_in`; X P = K X spares a product with K on the users' side."""
+        rows = np.asarray(users, dtype=np.int64)
+        if not self._by_users:
+            return self.fold_in(self.feedback.of_users(rows))
+        projected = np.asarray(self._x.T @ self._inverse[rows].T).T
+        known = np.asarray(self._x[rows].todense())
+        return np.asarray(known - projected / self._diagonal, dtype=np.float32)
+
+    def _item_diagonal(self) -> F32:
+        """diag P from K, block by block of items: (1 - x_jᵗ K x_j) / λ."""
+        columns = self._x.T.tocsr()
+        quadratic = np.empty(columns.shape[0], dtype=np.float32)
+        for part in blocks(columns.shape[0], columns.shape[1]):
+            kx = np.asarray(columns[part] @ self._inverse)  # (block, n_users)
+            mine = columns[part].tocoo()
+            quadratic[part] = np.bincount(
+                mine.row, weights=kx[mine.row, mine.col], minlength=kx.shape[0]
+            )
+        return np.asarray((1.0 - quadratic) / self.regularisation, dtype=np.float32)
+
+
+def _regularised_gram(x: csr_matrix, regularisation: float) -> F32:
+    """XᵗX + λI, dense float32 (columns of x, columns of x), filled block by block."""
+    columns = x.T.tocsr()
+    n = columns.shape[0]
+    gram = np.empty((n, n), dtype=np.float32)
+    for part in blocks(n, n):
+        gram[part] = (columns[part] @ x).toarray()
+    gram.flat[:: n + 1] += regularisation
+    return gram
