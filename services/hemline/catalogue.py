@@ -95,7 +95,8 @@ class Catalogue:
     price          float32 (n,), NaN where unknown
     in_stock       bool (n,)
     year           int16 (n,), -1 where unknown
-    variant_group  int32 (n,), equal for variants of one product
+    variant_group  int32 (n,), equal for variants of one product: places in
+    variant_groups list[str], sorted
     """
 
     def __init__(self, table: pa.Table) -> None:
@@ -111,7 +112,7 @@ class Catalogue:
         self.price: npt.NDArray[np.float32] = _numbers(table["price"], np.nan, np.float32)
         self.year: npt.NDArray[np.int16] = _numbers(table["year"], -1, np.int16)
         self.in_stock: npt.NDArray[np.bool_] = _numbers(table["in_stock"], False, np.bool_)
-        self.variant_group, _ = _encode(table["variant_group"])
+        self.variant_group, self.variant_groups = _encode(table["variant_group"])
         self._attributes = {name: _encode(table[name]) for name in ATTRIBUTES}
 
     @classmethod

@@ -5,13 +5,15 @@ Filters are small immutable trees, hashable, so that a service can keep the mask
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from hemline.catalogue import ATTRIBUTES, Catalogue
+from hemline.catalogue import ATTRIBUTES
 from hemline.errors import InvalidInputError
 
 NUMERIC_ATTRIBUTES = ("price", "year")
@@ -20,6 +22,20 @@ MAX_BRANCHES = 32
 MAX_VALUES = 1000
 
 Mask = npt.NDArray[np.bool_]
+
+
+class Columns(Protocol):
+    """What filters look at: a `Catalogue`, or the items that changed since; see there."""
+
+    def __len__(self) -> int: ...
+    def codes(self, attribute: str) -> npt.NDArray[np.int32]: ...
+    def values(self, attribute: str) -> Sequence[str]: ...
+    @property
+    def price(self) -> npt.NDArray[np.float32]: ...
+    @property
+    def year(self) -> npt.NDArray[np.int16]: ...
+    @property
+    def in_stock(self) -> npt.NDArray[np.bool_]: ...
 
 
 @dataclass(frozen=True)
@@ -99,7 +115,7 @@ def check_filter(condition: Filter, field: str = "filter", depth: int = 0) -> No
             pass
 
 
-def filter_mask(condition: Filter, catalogue: Catalogue) -> Mask:
+def filter_mask(condition: Filter, catalogue: Columns) -> Mask:
     """Which items match: bool (n,). The filter must have passed `check_filter`."""
     n = len(catalogue)
     match condition:
@@ -118,7 +134,7 @@ def filter_mask(condition: Filter, catalogue: Catalogue) -> Mask:
             chosen = np.array([v.casefold() in wanted for v in known] + [False], dtype=bool)
             return np.asarray(chosen[catalogue.codes(attribute)])
         case Range(attribute, low, high, include_unknown):
-            numbers = catalogue.price if attribute == "price" else catalogue.year
+            numbers: npt.NDArray[Any] = catalogue.price if attribute == "price" else catalogue.year
             unknown = np.isnan(numbers) if attribute == "price" else numbers < 0
             mask = ~unknown
             if low is not None:
@@ -133,7 +149,7 @@ def filter_mask(condition: Filter, catalogue: Catalogue) -> Mask:
 class FilterMasks:
     """The masks of one catalogue, the recently used ones kept: 1 byte an item each."""
 
-    def __init__(self, catalogue: Catalogue, remembered: int = 256) -> None:
+    def __init__(self, catalogue: Columns, remembered: int = 256) -> None:
         self._catalogue = catalogue
         self._mask = lru_cache(maxsize=remembered)(self._compute)
 

@@ -1,4 +1,6 @@
-"""The retrieval story: a batch of vector queries against one release, exact and filtered.
+"""The retrieval story: a batch of vector queries against one release, exact, filtered, and live.
+
+    the release asked for -> the queries checked -> its present view -> the best of what matches
 
 Up to about ten million items an exact scan with a mask beats an approximate index in simplicity and
 truth; `retrieval.exact` is that scan, one OpenMP thread a query (two contended threads measured
@@ -17,12 +19,14 @@ import numpy as np
 from hemline import metrics
 from hemline.contracts import Hits, Space, VectorQuery
 from hemline.errors import DeadlineError, InvalidInputError, ReleaseError
-from hemline.filters import FilterMasks, check_filter
+from hemline.filters import check_filter
+from hemline.live_items import LiveItems, LiveView
 from hemline.releases import Release
-from hemline.retrieval.exact import ExactIndex
+from hemline.retrieval.loaded_release import LoadedRelease
 
 MAX_K = 1000
 MAX_QUERIES = 64
+MAX_EXCLUDED = 10_000
 
 # A scan of so few items takes half a millisecond, and handing it to a thread a tenth: it runs where
 # it is asked for.
@@ -30,17 +34,31 @@ _BRIEF = 100_000
 
 
 class FlatRetrieval:
-    """Exact search over one release; the in-process form of `contracts.Retrieval`."""
+    """Exact search over one release; the in-process form of `contracts.Retrieval`.
 
-    def __init__(self, release: Release, threads: int = 2) -> None:
-        self.release = release
-        self._indexes: dict[Space, ExactIndex] = {
-            "tower": ExactIndex(release.item_tower),
-            "content": ExactIndex(release.item_content),
-        }
+    items: the release, or its live items, which others may share.
+    """
+
+    def __init__(self, items: LiveItems | Release, threads: int = 2) -> None:
+        live = LiveItems(items) if isinstance(items, Release) else items
+        self._loaded = LoadedRelease(live)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="search")
-        self._masks = FilterMasks(release.catalogue)
-        metrics.INDEX_ITEMS.set(len(release.catalogue))
+        metrics.INDEX_ITEMS.set(live.view.count)
+
+    @property
+    def release(self) -> Release:
+        """The current release."""
+        return self._loaded.release
+
+    @property
+    def items(self) -> LiveItems:
+        """The live items of the current release."""
+        return self._loaded.items
+
+    @property
+    def view(self) -> LiveView:
+        """The items as they are now."""
+        return self._loaded.items.view
 
     async def search(
         self, release_id: str, queries: Sequence[VectorQuery], timeout_s: float
@@ -49,17 +67,18 @@ class FlatRetrieval:
 
         Raises InvalidInputError naming the query whose vector, k or filter cannot be meant.
         """
-        if release_id != self.release.id:
-            raise ReleaseError(f"retrieval serves release {self.release.id}, not {release_id}")
-        self._check(queries)
+        loaded = self._loaded
+        if release_id != loaded.release.id:
+            raise ReleaseError(f"retrieval serves release {loaded.release.id}, not {release_id}")
+        self._check(queries, loaded)
         began = time.perf_counter()
-        if len(self.release.catalogue) <= _BRIEF:
-            hits = self._search_all(queries)
+        if loaded.items.view.rows <= _BRIEF:
+            hits = _search_all(loaded, queries)
         else:
             loop = asyncio.get_running_loop()
             try:
                 async with asyncio.timeout(timeout_s):
-                    hits = await loop.run_in_executor(self._pool, self._search_all, queries)
+                    hits = await loop.run_in_executor(self._pool, _search_all, loaded, queries)
             except TimeoutError as error:
                 late = f"the search took longer than {timeout_s * 1000:.0f} ms"
                 raise DeadlineError(late) from error
@@ -68,22 +87,22 @@ class FlatRetrieval:
 
     def dim(self, space: Space) -> int:
         """Length of the vectors of a space."""
-        return self._indexes[space].dim
+        return self._loaded.dim(space)
 
     def memory_bytes(self) -> int:
         """Bytes of vectors and codes held."""
-        return sum(index.memory_bytes for index in self._indexes.values())
+        return self._loaded.memory_bytes()
 
     def close(self) -> None:
         """Let running searches end and drop the threads."""
         self._pool.shutdown()
 
-    def _check(self, queries: Sequence[VectorQuery]) -> None:
+    def _check(self, queries: Sequence[VectorQuery], loaded: LoadedRelease) -> None:
         if not 1 <= len(queries) <= MAX_QUERIES:
             raise InvalidInputError("queries", f"needs 1 to {MAX_QUERIES} queries")
         for place, query in enumerate(queries):
             field = f"queries[{place}]"
-            dim = self.dim(query.space)
+            dim = loaded.dim(query.space)
             if query.vector.shape != (dim,):
                 raise InvalidInputError(
                     f"{field}.vector",
@@ -96,30 +115,6 @@ class FlatRetrieval:
             if query.filter is not None:
                 check_filter(query.filter, f"{field}.filter")
 
-    def _search_all(self, queries: Sequence[VectorQuery]) -> list[Hits]:
-        return [self._search_one(query) for query in queries]
 
-    def _search_one(self, query: VectorQuery) -> Hits:
-        metrics.SEARCH_QUERIES.labels(query.space).inc()
-        mask = self._masks.mask(query.filter)
-        if query.exclude.size:
-            mask = mask.copy()
-            mask[query.exclude] = False
-        matching = int(np.count_nonzero(mask))
-        wanted = min(query.k, matching)
-        if wanted == 0:
-            return Hits(np.zeros(0, np.int32), np.zeros(0, np.float32), matching=0)
-        index = self._indexes[query.space]
-        vector = np.ascontiguousarray(query.vector, dtype=np.float32)
-        if not query.collapse_variants:
-            rows, scores = index.search(vector, wanted, mask, matching)
-            return Hits(rows, scores, matching)
-        # Fetch deeper until k distinct variant groups are found or nothing is left.
-        depth = wanted
-        while True:
-            rows, scores = index.search(vector, min(depth, matching), mask, matching)
-            _, first = np.unique(self.release.catalogue.variant_group[rows], return_index=True)
-            best = np.sort(first)
-            if len(best) >= wanted or depth >= matching:
-                return Hits(rows[best[:wanted]], scores[best[:wanted]], matching)
-            depth *= 4
+def _search_all(loaded: LoadedRelease, queries: Sequence[VectorQuery]) -> list[Hits]:
+    return [loaded.search(query) for query in queries]

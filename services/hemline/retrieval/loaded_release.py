@@ -1,0 +1,103 @@
+"""One release in memory: an index of its own items in each space, and what changed since beside it.
+
+A query takes the present view once. It asks the index for the best of the items that are as the
+release has them, scores the changed and new ones one by one in float32, and merges the two: exact
+for fresh items from the moment they are there, and never an item that was deleted or superseded.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hemline import metrics
+from hemline.contracts import NO_ROWS, Hits, Rows, Space, VectorQuery
+from hemline.filters import Mask
+from hemline.live_items import LiveItems, LiveView, Matching
+from hemline.retrieval.exact import ExactIndex
+from hemline.vectors import F32
+
+_NO_SCORES = np.zeros(0, np.float32)
+
+
+class LoadedRelease:
+    """The indexes of one release and its live items. Searches run on any number of threads."""
+
+    def __init__(self, items: LiveItems) -> None:
+        self.items = items
+        self.release = items.release
+        self._indexes: dict[Space, ExactIndex] = {
+            "tower": ExactIndex(self.release.item_tower),
+            "content": ExactIndex(self.release.item_content),
+        }
+
+    def dim(self, space: Space) -> int:
+        """Length of the vectors of a space."""
+        return self._indexes[space].dim
+
+    def memory_bytes(self) -> int:
+        """Bytes of vectors and codes held."""
+        changed = self.items.view.changed
+        indexes = sum(index.memory_bytes for index in self._indexes.values())
+        return indexes + changed.content.nbytes + changed.tower.nbytes
+
+    def search(self, query: VectorQuery) -> Hits:
+        """The true k best of the items that match; the query must have been checked."""
+        metrics.SEARCH_QUERIES.labels(query.space).inc()
+        view = self.items.view
+        matching = _without(view.matching(query.filter), query.exclude, view)
+        wanted = min(query.k, matching.count)
+        if wanted == 0:
+            return Hits(NO_ROWS, _NO_SCORES, matching=0)
+        vector = np.ascontiguousarray(query.vector, dtype=np.float32)
+        if not query.collapse_variants:
+            rows, scores = self._best(query.space, vector, wanted, matching, view)
+            return Hits(rows, scores, matching.count)
+        # Fetch deeper until k distinct variant groups are found or nothing is left.
+        depth = wanted
+        while True:
+            rows, scores = self._best(query.space, vector, depth, matching, view)
+            _, first = np.unique(view.variant_group[rows], return_index=True)
+            best = np.sort(first)
+            if len(best) >= wanted or depth >= matching.count:
+                return Hits(rows[best[:wanted]], scores[best[:wanted]], matching.count)
+            depth = min(4 * depth, matching.count)
+
+    def _best(
+        self, space: Space, vector: F32, k: int, matching: Matching, view: LiveView
+    ) -> tuple[Rows, F32]:
+        """The k best of what matches, best first; k is at most their number."""
+        rows, scores = NO_ROWS, _NO_SCORES
+        if matching.base_count:
+            of_release = min(k, matching.base_count)
+            index = self._indexes[space]
+            rows, scores = index.search(vector, of_release, matching.base, matching.base_count)
+        if not len(matching.slots):
+            return rows, scores
+        changed = view.changed.tower if space == "tower" else view.changed.content
+        rows = np.concatenate((rows, view.changed.rows[matching.slots]))
+        scores = np.concatenate((scores, _scores(changed, matching.slots, vector)))
+        if len(rows) > 8 * k:
+            nearest = np.argpartition(scores, -k)[-k:]
+            rows, scores = rows[nearest], scores[nearest]
+        order = np.argsort(-scores, kind="stable")[:k]
+        return rows[order], scores[order]
+
+
+def _without(matching: Matching, exclude: Rows, view: LiveView) -> Matching:
+    """What is left of the matching items without some rows, whether these match or not."""
+    exclude = exclude[exclude < view.rows]
+    if not exclude.size:
+        return matching
+    base: Mask = matching.base.copy()
+    base[exclude[exclude < len(base)]] = False
+    slots = matching.slots
+    if slots.size:
+        slots = slots[~np.isin(view.changed.rows[slots], exclude)]
+    return Matching(base, int(np.count_nonzero(base)), slots)
+
+
+def _scores(changed: F32, slots: Rows, vector: F32) -> F32:
+    """Inner products of some slots, gathered only where these are few."""
+    if 2 * len(slots) < len(changed):
+        return np.asarray(changed[slots] @ vector)
+    return np.asarray((changed @ vector)[slots])
