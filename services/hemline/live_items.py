@@ -70,6 +70,18 @@ class Matching:
         return self.base_count + len(self.slots)
 
 
+class Titles:
+    """Titles by row: `titles[row]`."""
+
+    def __init__(self, view: LiveView) -> None:
+        self._view = view
+
+    def __getitem__(self, row: int) -> str:
+        slot = int(self._view.slot_of[row])
+        changed, released = self._view.changed, self._view.release.catalogue
+        return changed.items[slot].title if slot >= 0 else released.titles[row]
+
+
 class RowVectors:
     """Vectors by row, `vectors[row]` or `vectors[rows]`: float32 (dim,) or (m, dim), copied."""
 
@@ -96,14 +108,16 @@ class RowVectors:
 class LiveView:
     """All items at one moment. Read-only; for any number of threads.
 
-    number: how many views of the release came before. rows: how many rows there are. ids, row_of:
-    shared by all views, so that they may know later rows as well. alive: bool (rows,).
-    slot_of: int32 (rows,), -1 where the item is as the release has it. variant_group: int32 (rows,)
+    It answers like the `Release`, and as its own `catalogue`, to whoever serves from one.
+
+    number: how many views of the release came before. item_ids, row_of: shared by all views, so
+    that they may know later rows as well. alive: bool (rows,). slot_of: int32 (rows,), -1 where the
+    item is as the release has it. variant_group: int32 (rows,).
     """
 
     release: Release
     number: int
-    ids: Sequence[str]
+    item_ids: Sequence[str]
     row_of: Mapping[str, int]
     alive: Mask
     slot_of: I32
@@ -111,17 +125,51 @@ class LiveView:
     changed: ChangedColumns
     _base_masks: FilterMasks
 
-    @property
-    def rows(self) -> int:
+    def __len__(self) -> int:
+        """How many rows there are, those of deleted items included."""
         return len(self.alive)
 
+    @property
+    def id(self) -> str:
+        return self.release.id
+
+    @property
+    def version(self) -> int:
+        return self.release.version
+
+    @property
+    def encoder_id(self) -> str:
+        return self.release.encoder_id
+
+    @property
+    def catalogue(self) -> LiveView:
+        return self
+
     @cached_property
-    def content(self) -> RowVectors:
+    def titles(self) -> Titles:
+        return Titles(self)
+
+    @cached_property
+    def item_content(self) -> F32 | RowVectors:
+        """Content vectors by row, unit norm."""
+        if self._untouched:
+            return self.release.item_content
         return RowVectors(self.release.item_content, self.changed.content, self.slot_of)
 
     @cached_property
-    def tower(self) -> RowVectors:
+    def item_tower(self) -> F32 | RowVectors:
+        """Tower vectors by row, unit norm."""
+        if self._untouched:
+            return self.release.item_tower
         return RowVectors(self.release.item_tower, self.changed.tower, self.slot_of)
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """An array of the release, one entry a row; 0 for items that came later."""
+        array: npt.NDArray[Any] = self.release.array(name)
+        return array if len(array) == len(self) else _grown(array, len(self), 0)
+
+    def json(self, name: str) -> dict[str, Any]:
+        return self.release.json(name)
 
     @cached_property
     def live_slots(self) -> Mask:
@@ -138,16 +186,12 @@ class LiveView:
     def row(self, item_id: str) -> int | None:
         """The row of an item that is there, deleted ones excepted."""
         row = self.row_of.get(item_id)
-        return row if row is not None and row < self.rows and self.alive[row] else None
+        return row if row is not None and row < len(self) and self.alive[row] else None
 
     def item(self, row: int) -> Item:
         """The newest state of the item; of a deleted one, the last. Raises IndexError."""
         slot = int(self.slot_of[row])
         return self.changed.items[slot] if slot >= 0 else self.release.catalogue.item(row)
-
-    def title(self, row: int) -> str:
-        slot = int(self.slot_of[row])
-        return self.changed.items[slot].title if slot >= 0 else self.release.catalogue.titles[row]
 
     def matching(self, condition: Filter | None) -> Matching:
         """What a filter lets through; it must have passed `check_filter`."""
@@ -164,7 +208,7 @@ class LiveView:
         found = self._masks.get(condition)
         if found is None:
             matching = self.matching(condition)
-            found = np.zeros(self.rows, dtype=bool)
+            found = np.zeros(len(self), dtype=bool)
             found[: len(matching.base)] = matching.base
             found[self.changed.rows[matching.slots]] = True
             found.setflags(write=False)
@@ -206,7 +250,7 @@ class LiveItems:
     def __init__(self, release: Release) -> None:
         catalogue = release.catalogue
         self.release = release
-        self._ids = list(catalogue.item_ids)
+        self._item_ids = list(catalogue.item_ids)
         self._row_of = dict(catalogue.row_of)
         self._orders: dict[str, int] = {}  # newest order of each item that changed
         self._group_of: dict[str, int] = {}
@@ -216,7 +260,7 @@ class LiveItems:
         self.view = LiveView(
             release,
             0,
-            self._ids,
+            self._item_ids,
             self._row_of,
             _frozen(np.ones(n, dtype=bool)),
             _frozen(np.full(n, UNKNOWN, dtype=np.int32)),
@@ -252,9 +296,9 @@ class LiveItems:
             return 0
         for item_id in newest.keys() - self._row_of.keys():
             if newest[item_id].item is not None:
-                self._row_of[item_id] = len(self._ids)
-                self._ids.append(item_id)
-        old, rows = self.view, len(self._ids)
+                self._row_of[item_id] = len(self._item_ids)
+                self._item_ids.append(item_id)
+        old, rows = self.view, len(self._item_ids)
         alive = _grown(old.alive, rows, False)
         slot_of = _grown(old.slot_of, rows, UNKNOWN)
         groups = _grown(old.variant_group, rows, UNKNOWN)
@@ -267,9 +311,7 @@ class LiveItems:
             alive[row] = change.item is not None
             if change.item is not None:
                 assert change.content is not None and change.tower is not None
-                slot_of[row] = self._changed.append(
-                    row, change.item, change.content, change.tower
-                )
+                slot_of[row] = self._changed.append(row, change.item, change.content, change.tower)
                 groups[row] = self._group(change.item.variant_group)
         self._publish(alive, slot_of, groups)
         return done
@@ -283,7 +325,7 @@ class LiveItems:
         return found + [Change(i, None, order=self._orders[i]) for i in sorted(gone)]
 
     def _change_of(self, row: int, view: LiveView) -> Change:
-        item_id, slot = view.ids[row], int(view.slot_of[row])
+        item_id, slot = view.item_ids[row], int(view.slot_of[row])
         order = self._orders.get(item_id, UNKNOWN)
         if not view.alive[row]:
             return Change(item_id, None, order=order)
@@ -316,7 +358,7 @@ class LiveItems:
         self.view = LiveView(
             self.release,
             old.number + 1,
-            self._ids,
+            self._item_ids,
             self._row_of,
             _frozen(alive),
             _frozen(slot_of),
@@ -343,6 +385,9 @@ def _grown(array: A, rows: int, fill: object) -> A:
     grown = np.full(rows, fill, dtype=array.dtype)
     grown[: len(array)] = array
     return grown  # type: ignore[return-value]
+
+
+Served = Release | LiveView  # what answers are made from
 
 
 def _remember(answers: dict[K, V], question: K, answer: V) -> None:

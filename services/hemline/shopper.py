@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hemline.contracts import NO_ROWS, Rows
-from hemline.releases import Release
+from hemline.live_items import Served
 from hemline.user_profile import profile_vector, profile_weights
 from hemline.user_state import UserState
 from hemline.vectors import F32
@@ -47,18 +47,16 @@ class Shopper:
 NEWCOMER = Shopper(NO_ROWS, (), np.zeros(0, np.float32), None, 0, False)
 
 
-def read_shopper(
-    state: UserState | None, release: Release, context_rows: Rows = NO_ROWS
-) -> Shopper:
+def read_shopper(state: UserState | None, release: Served, context_rows: Rows = NO_ROWS) -> Shopper:
     """The shopper behind a stored state; `context_rows` count as viewed just now.
 
     Items of the history that the release does not have are left out.
     """
-    row_of = release.catalogue.row_of
+    row_of, rows_known = release.catalogue.row_of, len(release.catalogue)
     known = [
-        (row_of[event.item_id], event.kind, event.occurred_ms)
+        (row, event.kind, event.occurred_ms)
         for event in (state.history if state else ())
-        if event.item_id in row_of
+        if (row := row_of.get(event.item_id, rows_known)) < rows_known
     ]
     newest_ms = known[-1][2] if known else 0
     known += [(row, "view", newest_ms) for row in context_rows.tolist()]

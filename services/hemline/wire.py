@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
-from hemline.catalogue import Catalogue, Item
+from hemline.catalogue import Item
 from hemline.contracts import Rows
 from hemline.errors import InvalidInputError
 from hemline.filters import AllOf, AnyOf, Filter, In, InStock, Not, Range, check_filter
 from hemline.v1 import common_pb2 as common
+
+
+class ItemIds(Protocol):
+    """Whatever gives rows to items: a `Catalogue`, or the live items of a release."""
+
+    @property
+    def item_ids(self) -> Sequence[str]: ...
+    @property
+    def row_of(self) -> Mapping[str, int]: ...
+
 
 EVENT_KIND_NAMES: dict[int, str] = {
     common.EVENT_KIND_VIEW: "view",
@@ -107,7 +117,7 @@ def item_to_proto(item: Item) -> common.Item:
     )
 
 
-def rows_of(ids: Iterable[str], catalogue: Catalogue, field: str) -> Rows:
+def rows_of(ids: Iterable[str], catalogue: ItemIds, field: str) -> Rows:
     """Rows of items, in order. Raises InvalidInputError naming the first that is not there."""
     rows = []
     for place, item_id in enumerate(ids):
@@ -118,13 +128,13 @@ def rows_of(ids: Iterable[str], catalogue: Catalogue, field: str) -> Rows:
     return np.array(rows, dtype=np.int32)
 
 
-def known_rows_of(ids: Iterable[str], catalogue: Catalogue) -> Rows:
+def known_rows_of(ids: Iterable[str], catalogue: ItemIds) -> Rows:
     """Rows of those items that are in the catalogue."""
     found = (catalogue.row_of.get(item_id) for item_id in ids)
     return np.array([row for row in found if row is not None], dtype=np.int32)
 
 
-def ids_of(rows: Rows, catalogue: Catalogue) -> list[str]:
+def ids_of(rows: Rows, catalogue: ItemIds) -> list[str]:
     """Ids of rows, in order."""
     item_ids = catalogue.item_ids
     return [item_ids[row] for row in rows.tolist()]

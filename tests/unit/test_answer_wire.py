@@ -11,6 +11,7 @@ from hemline.contracts import Part
 from hemline.gateway.answer import Answer, ScoredRow
 from hemline.gateway.answer_wire import ItemWriter
 from hemline.gateway.candidates import SOURCES
+from hemline.live_items import LiveItems
 from hemline.releases import Release
 from hemline.v1 import common_pb2, recommender_pb2
 from hemline.wire import item_to_proto
@@ -73,7 +74,8 @@ def test_every_answer_reads_as_if_written_plainly(
     parts = {name: Part(data.draw(column), data.draw(column)) for name in names}
     answer = Answer("request", small_release.id, items, parts, (), {}, True, 300, 5)
 
-    writer = ItemWriter(small_release.catalogue)
+    view = LiveItems(small_release).view
+    writer = ItemWriter(lambda: view)
     for response in RESPONSES:
         for _ in range(2):  # the second time from what the first remembered
             written = response.FromString(writer.items(answer))
@@ -85,4 +87,4 @@ def test_parts_that_are_not_as_long_as_the_answer_are_refused(small_release: Rel
     parts = {"tower": Part(np.ones(3, np.float32), np.ones(3, np.float32))}
     answer = Answer("request", small_release.id, items, parts, (), {}, True, 300, 5)
     with pytest.raises(ValueError, match="broadcast"):
-        ItemWriter(small_release.catalogue).items(answer)
+        ItemWriter(lambda: LiveItems(small_release).view).items(answer)

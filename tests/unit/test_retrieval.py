@@ -11,16 +11,15 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from brute_force import matches
 from hemline.contracts import RerankRequest, VectorQuery
 from hemline.errors import DeadlineError, InvalidInputError, ReleaseError, UnavailableError
 from hemline.filters import (
     AllOf,
-    AnyOf,
     Filter,
     In,
     InStock,
     Not,
-    Range,
     check_filter,
     filter_mask,
 )
@@ -35,53 +34,8 @@ from hemline.v1.reranker_pb2_grpc import add_RerankerServiceServicer_to_server
 from hemline.v1.retrieval_pb2_grpc import add_RetrievalServiceServicer_to_server
 from hemline.vectors import normalise
 from hemline.wire import filter_from_proto, filter_to_proto
+from shapes import filters
 from small_world import CLIP_DIM, TOWER_DIM
-
-leaves = st.one_of(
-    st.builds(
-        In,
-        st.sampled_from(["colour", "gender", "article_type", "brand"]),
-        st.lists(st.sampled_from(["Red", "blue", "Women", "Dress", "nothing"]), min_size=1).map(
-            lambda values: tuple(sorted(set(values)))
-        ),
-    ),
-    st.builds(InStock, st.booleans()),
-    st.builds(
-        lambda low, width, unknown: Range("price", low, low + width, unknown),
-        st.floats(0, 40),
-        st.floats(0, 20),
-        st.booleans(),
-    ),
-)
-filters = st.recursive(
-    leaves,
-    lambda inner: st.one_of(
-        st.builds(Not, inner),
-        st.builds(AllOf, st.lists(inner, max_size=3).map(tuple)),
-        st.builds(AnyOf, st.lists(inner, max_size=3).map(tuple)),
-    ),
-    max_leaves=5,
-)
-
-
-def matches(condition: Filter, release: Release, row: int) -> bool:
-    """One item at a time, the obvious way."""
-    item = release.catalogue.item(row)
-    match condition:
-        case AllOf(parts):
-            return all(matches(part, release, row) for part in parts)
-        case AnyOf(parts):
-            return any(matches(part, release, row) for part in parts)
-        case Not(part):
-            return not matches(part, release, row)
-        case In(attribute, values):
-            value = getattr(item, attribute)
-            return value is not None and value.lower() in [v.lower() for v in values]
-        case Range(_, low, high, include_unknown):
-            return include_unknown if item.price is None else low <= item.price <= high
-        case InStock(wanted):
-            return item.in_stock == wanted
-    raise AssertionError(condition)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -96,7 +50,11 @@ def test_search_equals_brute_force_under_every_filter(
     query = VectorQuery("content", vector, k, condition, hidden)
     (hits,) = asyncio.run(retrieval.search(release.id, [query], 10.0))
 
-    allowed = [row for row in range(n) if row not in hidden and matches(condition, release, row)]
+    allowed = [
+        row
+        for row in range(n)
+        if row not in hidden and matches(condition, release.catalogue.item(row))
+    ]
     scores = release.item_content[allowed] @ vector
     assert hits.matching == len(allowed)
     assert len(hits.rows) == min(k, len(allowed)) == len(set(hits.rows.tolist()))

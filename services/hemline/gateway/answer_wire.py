@@ -11,15 +11,15 @@ Wire format: https://protobuf.dev/programming-guides/encoding/
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from hemline.catalogue import Catalogue
 from hemline.contracts import Part
 from hemline.gateway.answer import Answer, ScoredRow
+from hemline.live_items import LiveView
 from hemline.v1 import common_pb2, recommender_pb2
 from hemline.wire import item_to_proto
 
@@ -61,10 +61,13 @@ _ITEMS = _tag(recommender_pb2.RecommendResponse, "items", _LENGTH_DELIMITED)
 
 
 class ItemWriter:
-    """Writes the scored items of answers about one catalogue. For one thread."""
+    """Writes the scored items of answers about one release. For one thread.
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+    view: its items as they are at the moment.
+    """
+
+    def __init__(self, view: Callable[[], LiveView]) -> None:
+        self._view = view
         self._items: dict[int, bytes] = {}  # row -> its field, encoded when first shown
 
     def items(self, answer: Answer) -> bytes:
@@ -82,16 +85,22 @@ class ItemWriter:
         fields = [self._item(item.row), _SCORE, _FLOAT(item.score), _sources(item.sources), parts]
         fields.append(_delimited(_REASON, item.reason.encode()))
         if item.because_of is not None:
-            item_id = self._catalogue.item_ids[item.because_of]
+            item_id = self._view().item_ids[item.because_of]
             fields.append(_delimited(_BECAUSE, item_id.encode()))
         return b"".join(fields)
 
     def _item(self, row: int) -> bytes:
+        view = self._view()
+        if view.slot_of[row] >= 0:  # it changed, and may again
+            return _encoded(view, row)
         encoded = self._items.get(row)
         if encoded is None:
-            message = item_to_proto(self._catalogue.item(row))
-            encoded = self._items[row] = _delimited(_ITEM, message.SerializeToString())
+            encoded = self._items[row] = _encoded(view, row)
         return encoded
+
+
+def _encoded(view: LiveView, row: int) -> bytes:
+    return _delimited(_ITEM, item_to_proto(view.item(row)).SerializeToString())
 
 
 def _delimited(tag: bytes, content: bytes) -> bytes:

@@ -6,18 +6,17 @@ import time
 import uuid
 
 from hemline import metrics
-from hemline.catalogue import Catalogue
 from hemline.errors import InvalidInputError
 from hemline.event_log import EVENTS_TOPIC, EventLog, Position
 from hemline.gateway.checks import check_text
 from hemline.v1 import event_pb2
-from hemline.wire import EVENT_KIND_NAMES
+from hemline.wire import EVENT_KIND_NAMES, ItemIds
 
 MAX_AHEAD_MS = 5 * 60 * 1000  # clocks of other machines may run a little fast
 MAX_AGE_MS = 400 * 24 * 3600 * 1000
 
 
-def checked_event(event: event_pb2.Event, catalogue: Catalogue, now_ms: int) -> event_pb2.Event:
+def checked_event(event: event_pb2.Event, catalogue: ItemIds, now_ms: int) -> event_pb2.Event:
     """A copy of the event with its id and time filled in.
 
     Raises InvalidInputError naming the field that is empty, too long, unknown or out of time.
@@ -48,7 +47,7 @@ def checked_event(event: event_pb2.Event, catalogue: Catalogue, now_ms: int) -> 
 
 
 async def record_event(
-    event: event_pb2.Event, catalogue: Catalogue, log: EventLog
+    event: event_pb2.Event, catalogue: ItemIds, log: EventLog
 ) -> tuple[str, Position]:
     """Check an event and append it to the log; returns its id and place once it is durable.
 

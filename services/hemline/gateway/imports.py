@@ -19,7 +19,7 @@ from hemline.catalogue import Item, item_text
 from hemline.contracts import Encoders
 from hemline.errors import BadImageError, InvalidInputError
 from hemline.event_log import EVENTS_TOPIC, EventLog, Position
-from hemline.releases import Release
+from hemline.live_items import Served
 from hemline.v1 import event_pb2
 from hemline.vectors import F32, content_vectors, pack_f32
 
@@ -50,7 +50,7 @@ async def import_history(
     items: Sequence[ForeignItem],
     import_id: str,
     replace: bool,
-    release: Release,
+    release: Served,
     encoders: Encoders,
     log: EventLog,
     timeout_s: float,
@@ -98,7 +98,7 @@ async def import_history(
 
 
 async def _content_vector(
-    item: ForeignItem, release: Release, encoders: Encoders, timeout_s: float
+    item: ForeignItem, release: Served, encoders: Encoders, timeout_s: float
 ) -> F32:
     """float32 (clip_dim,), unit norm. Raises BadImageError."""
     words = Item(item_id="foreign", title=item.title, article_type=item.category or None)

@@ -9,7 +9,7 @@ import numpy as np
 
 from hemline.contracts import Part, Rows
 from hemline.distinct import Places
-from hemline.releases import Release
+from hemline.live_items import Served
 from hemline.shopper import Shopper
 from hemline.vectors import F32
 
@@ -30,7 +30,7 @@ class Reason:
 
 
 def reasons_for(
-    places: Places, rows: Rows, parts: Mapping[str, Part], shopper: Shopper, release: Release
+    places: Places, rows: Rows, parts: Mapping[str, Part], shopper: Shopper, release: Served
 ) -> list[Reason]:
     """One reason for each chosen place, from the part that added most to its score.
 

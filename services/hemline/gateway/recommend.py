@@ -34,7 +34,7 @@ from hemline.gateway.reasons import reasons_for
 from hemline.gateway.select import select
 from hemline.gateway.shelf import Shelf
 from hemline.gateway.trace import Trace
-from hemline.releases import Release
+from hemline.live_items import LiveView
 from hemline.shopper import Shopper, read_shopper
 from hemline.user_state import UserState, UserStates
 from hemline.vectors import F32
@@ -130,7 +130,7 @@ async def recommend(query: RecommendQuery, stages: Stages, deadline_s: float) ->
 async def user_vector(
     state: UserState | None,
     shopper: Shopper,
-    release: Release,
+    release: LiveView,
     encoders: Encoders,
     query: RecommendQuery,
     trace: Trace,
@@ -183,12 +183,16 @@ async def search(
         0.5,
         "other candidate sources",
     )
-    return {q.space: found.rows for q, found in zip(queries, hits or (), strict=False)}
+    rows = len(shelf.release)  # the retrieval may know of items that came a moment ago
+    return {
+        q.space: found.rows[found.rows < rows]
+        for q, found in zip(queries, hits or (), strict=False)
+    }
 
 
 async def also_liked(
     reranker: Reranker,
-    release: Release,
+    release: LiveView,
     shopper: Shopper,
     count: Callable[[str], int],
     trace: Trace,
@@ -213,7 +217,7 @@ async def rank(
     candidates: Candidates,
     shopper: Shopper,
     vector: F32 | None,
-    release: Release,
+    release: LiveView,
     reranker: Reranker,
     trace: Trace,
 ) -> Ranking:
@@ -244,7 +248,7 @@ async def rank(
 
 
 def describe(
-    chosen: Places, candidates: Candidates, ranking: Ranking, shopper: Shopper, release: Release
+    chosen: Places, candidates: Candidates, ranking: Ranking, shopper: Shopper, release: LiveView
 ) -> tuple[ScoredRow, ...]:
     """The chosen candidates with sources and reasons."""
     rows = candidates.rows[chosen]

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import grpc.aio
 import numpy as np
 
-from hemline.catalogue import Catalogue
 from hemline.contracts import Hits, Part, Ranking, RerankRequest, Rows, VectorQuery
 from hemline.rpc import call
 from hemline.v1 import reranker_pb2, reranker_pb2_grpc, retrieval_pb2, retrieval_pb2_grpc
 from hemline.vectors import F32, pack_f32
-from hemline.wire import filter_to_proto, ids_of, known_rows_of
+from hemline.wire import ItemIds, filter_to_proto, ids_of, known_rows_of
 
 _SPACES = {
     "tower": retrieval_pb2.VECTOR_SPACE_TOWER,
@@ -23,7 +22,7 @@ _SPACES = {
 class RemoteRetrieval:
     """`contracts.Retrieval` over gRPC; rows are those of `catalogue`."""
 
-    def __init__(self, channel: grpc.aio.Channel, catalogue: Catalogue) -> None:
+    def __init__(self, channel: grpc.aio.Channel, catalogue: ItemIds) -> None:
         self._stub = retrieval_pb2_grpc.RetrievalServiceStub(channel)  # type: ignore[no-untyped-call]
         self._catalogue = catalogue
 
@@ -46,16 +45,20 @@ class RemoteRetrieval:
             ],
         )
         response = await call(self._stub.Search, request, timeout_s)
-        return [
-            Hits(known_rows_of(hits.item_ids, self._catalogue), _floats(hits.scores), hits.matching)
-            for hits in response.hits
-        ]
+        return [self._hits(hits) for hits in response.hits]
+
+    def _hits(self, hits: retrieval_pb2.Hits) -> Hits:
+        """Without items that came a moment ago and are not known here yet."""
+        row_of = self._catalogue.row_of
+        rows = np.array([row_of.get(item_id, -1) for item_id in hits.item_ids], dtype=np.int32)
+        known = rows >= 0
+        return Hits(rows[known], _floats(hits.scores)[known], hits.matching)
 
 
 class RemoteReranker:
     """`contracts.Reranker` over gRPC; rows are those of `catalogue`."""
 
-    def __init__(self, channel: grpc.aio.Channel, catalogue: Catalogue) -> None:
+    def __init__(self, channel: grpc.aio.Channel, catalogue: ItemIds) -> None:
         self._stub = reranker_pb2_grpc.RerankerServiceStub(channel)  # type: ignore[no-untyped-call]
         self._catalogue = catalogue
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hemline.contracts import NO_ROWS, Part, Rows, VectorQuery
+from hemline.contracts import NO_ROWS, Hits, Part, Rows, VectorQuery
 from hemline.errors import UnavailableError
 from hemline.filters import Filter
 from hemline.gateway.answer import Answer, ScoredRow
@@ -120,6 +120,10 @@ async def _nearest(
     )
     with trace.stage("retrieval"):
         (hits,) = await stages.retrieval.search(shelf.release.id, [nearest], trace.left_s())
+    alive = stages.shelf().release.alive
+    shown = (hits.rows < len(alive)) & alive[np.minimum(hits.rows, len(alive) - 1)]
+    if not shown.all():  # deleted here a moment ago, and the retrieval does not know yet
+        hits = Hits(hits.rows[shown], hits.scores[shown], hits.matching)
     return Answer(
         request_id=query.request_id,
         release=shelf.release.id,

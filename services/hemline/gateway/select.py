@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from hemline.contracts import Rows
 from hemline.distinct import FirstPlaces, Places
+from hemline.live_items import RowVectors
 from hemline.vectors import F32
 
 
@@ -19,7 +20,7 @@ def pool_size(k: int) -> int:
 def select(
     rows: Rows,
     scores: F32,
-    vectors: F32,
+    vectors: F32 | RowVectors,
     variants: npt.NDArray[np.int32],
     first: FirstPlaces,
     k: int,

@@ -11,7 +11,6 @@ import time
 from typing import Any
 
 from hemline import metrics
-from hemline.catalogue import Catalogue
 from hemline.errors import HemlineError, InvalidInputError, NotFoundError
 from hemline.event_log import EXPOSURES_TOPIC, EventLog
 from hemline.gateway.answer import Answer, RecommendQuery
@@ -26,6 +25,7 @@ from hemline.gateway.checks import (
 from hemline.gateway.recommend import Stages, recommend
 from hemline.gateway.search import SearchQuery, SimilarQuery, search, similar
 from hemline.images import check_image_header
+from hemline.live_items import LiveView
 from hemline.rpc import time_left_s
 from hemline.v1 import (
     common_pb2,
@@ -51,7 +51,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
     def __init__(self, stages: Stages, log: EventLog) -> None:
         self._stages = stages
         self._log = log
-        self._writer = ItemWriter(stages.shelf().release.catalogue)
+        self._writer = ItemWriter(lambda: stages.shelf().release)
         self._logging: set[asyncio.Task[None]] = set()
 
     async def Recommend(
@@ -116,7 +116,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
     ) -> recommender_pb2.SimilarItemsResponse:
         check_text("item_id", request.item_id, most=MAX_ID, least=1)
         check_text("user_id", request.user_id, most=MAX_ID)
-        row = self._catalogue.row_of.get(request.item_id)
+        row = self._catalogue.row(request.item_id)
         if row is None:
             raise NotFoundError(f"item_id: unknown item {request.item_id!r}")
         query = SimilarQuery(
@@ -137,8 +137,8 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         await asyncio.gather(*self._logging)
 
     @property
-    def _catalogue(self) -> Catalogue:
-        return self._stages.shelf().release.catalogue
+    def _catalogue(self) -> LiveView:
+        return self._stages.shelf().release
 
     def _log_exposure(self, query: RecommendQuery, answer: Answer) -> None:
         exposure = event_pb2.Exposure(

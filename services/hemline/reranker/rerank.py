@@ -7,6 +7,7 @@ refresh overnight and an unknown shopper with one click already has them.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from hemline.blend import blend_scores, segment_of
 from hemline.contracts import Hits, Part, Ranking, RerankRequest, Rows
@@ -54,11 +55,12 @@ class BlendReranker:
                 raise InvalidInputError(f"scores.{name}", f"{len(values)} for {len(rows)} items")
 
         parts: dict[str, F32] = dict(request.scores)
-        if history.size:
-            parts["cf"] = self._cf(history, request.history_weights, rows)
-            parts["neighbours"] = self._neighbours.scores_of(rows, history, request.history_weights)
-        parts["popularity"] = np.asarray(self._popularity[rows])
-        parts["trending"] = np.asarray(self._trending[rows])
+        known = rows < len(self._factors)
+        if known.all():
+            parts |= self._parts(rows, history, request.history_weights)
+        else:
+            of_release = self._parts(rows[known], history, request.history_weights)
+            parts |= {name: _spread(values, known) for name, values in of_release.items()}
 
         segment = segment_of(request.known_items)
         total, contributions = blend_scores(parts, self._weights[segment])
@@ -74,10 +76,26 @@ class BlendReranker:
         """See `contracts.Reranker.neighbours`."""
         self._check_release(release_id)
         self._check_history(rows, weights)
-        found, scores = self._neighbours.scores(rows, weights)
+        found, scores = self._neighbours.scores(*self._of_release(rows, weights))
         best = np.argsort(-scores, kind="stable")[:k]
         best = best[scores[best] > 0]
         return Hits(found[best], scores[best], matching=len(found))
+
+    def _parts(self, rows: Rows, history: Rows, weights: F32) -> dict[str, F32]:
+        """What the release's own models say of its own items."""
+        parts: dict[str, F32] = {}
+        history, weights = self._of_release(history, weights)
+        if history.size:
+            parts["cf"] = self._cf(history, weights, rows)
+            parts["neighbours"] = self._neighbours.scores_of(rows, history, weights)
+        parts["popularity"] = np.asarray(self._popularity[rows])
+        parts["trending"] = np.asarray(self._trending[rows])
+        return parts
+
+    def _of_release(self, rows: Rows, weights: F32) -> tuple[Rows, F32]:
+        """Without items that came after the release: no model of it has seen them."""
+        known = rows < len(self._factors)
+        return (rows, weights) if known.all() else (rows[known], weights[known])
 
     def _cf(self, history: Rows, weights: F32, candidates: Rows) -> F32:
         liked, signed = confidence(history, weights, self._alpha)
@@ -93,3 +111,10 @@ class BlendReranker:
             raise InvalidInputError(
                 "history", f"{len(rows)} items and {len(weights)} weights; at most {MAX_HISTORY}"
             )
+
+
+def _spread(values: F32, known: npt.NDArray[np.bool_]) -> F32:
+    """NaN, which is neither praised nor punished, where nothing is known."""
+    spread = np.full(len(known), np.nan, dtype=np.float32)
+    spread[known] = values
+    return spread

@@ -14,7 +14,7 @@ from hemline.rpc import time_left_s
 from hemline.v1 import reranker_pb2 as pb
 from hemline.v1 import reranker_pb2_grpc
 from hemline.vectors import F32, pack_f32
-from hemline.wire import ids_of, rows_of
+from hemline.wire import ids_of
 
 MAX_K = 1000
 
@@ -24,17 +24,13 @@ class RerankerServicer(reranker_pb2_grpc.RerankerServiceServicer):
         self._reranker = reranker
 
     async def Rerank(self, request: pb.RerankRequest, context: Any) -> pb.RerankResponse:
-        history, weights = self._weighted(request.history, "history")
+        history, weights = self._weighted(request.history)
         ranking = await self._reranker.rerank(
             request.release,
             RerankRequest(
                 history_rows=history,
                 history_weights=weights,
-                candidate_rows=rows_of(
-                    request.candidate_item_ids,
-                    self._reranker.release.catalogue,
-                    "candidate_item_ids",
-                ),
+                candidate_rows=self._rows(request.candidate_item_ids),
                 scores={
                     score.part: np.frombuffer(score.values, dtype="<f4") for score in request.scores
                 },
@@ -61,7 +57,7 @@ class RerankerServicer(reranker_pb2_grpc.RerankerServiceServicer):
     ) -> pb.NeighboursResponse:
         if not 1 <= request.k <= MAX_K:
             raise InvalidInputError("k", f"{request.k} is outside 1..{MAX_K}")
-        rows, weights = self._weighted(request.items, "items")
+        rows, weights = self._weighted(request.items)
         hits = await self._reranker.neighbours(
             request.release, rows, weights, request.k, time_left_s(context)
         )
@@ -71,7 +67,13 @@ class RerankerServicer(reranker_pb2_grpc.RerankerServiceServicer):
             scores=pack_f32(hits.scores),
         )
 
-    def _weighted(self, items: Iterable[pb.WeightedItem], field: str) -> tuple[Rows, F32]:
+    def _weighted(self, items: Iterable[pb.WeightedItem]) -> tuple[Rows, F32]:
         items = list(items)
-        rows = rows_of((i.item_id for i in items), self._reranker.release.catalogue, field)
+        rows = self._rows(item.item_id for item in items)
         return rows, np.array([item.weight for item in items], dtype=np.float32)
+
+    def _rows(self, item_ids: Iterable[str]) -> Rows:
+        """Items that came after the release all have the row after its last one."""
+        catalogue = self._reranker.release.catalogue
+        later = len(catalogue)
+        return np.array([catalogue.row_of.get(i, later) for i in item_ids], dtype=np.int32)

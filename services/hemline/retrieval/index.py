@@ -72,7 +72,7 @@ class FlatRetrieval:
             raise ReleaseError(f"retrieval serves release {loaded.release.id}, not {release_id}")
         self._check(queries, loaded)
         began = time.perf_counter()
-        if loaded.items.view.rows <= _BRIEF:
+        if len(loaded.items.view) <= _BRIEF:
             hits = _search_all(loaded, queries)
         else:
             loop = asyncio.get_running_loop()

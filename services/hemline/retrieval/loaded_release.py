@@ -85,7 +85,7 @@ class LoadedRelease:
 
 def _without(matching: Matching, exclude: Rows, view: LiveView) -> Matching:
     """What is left of the matching items without some rows, whether these match or not."""
-    exclude = exclude[exclude < view.rows]
+    exclude = exclude[exclude < len(view)]
     if not exclude.size:
         return matching
     base: Mask = matching.base.copy()

@@ -25,7 +25,6 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
     async def Search(
         self, request: pb.RetrievalServiceSearchRequest, context: Any
     ) -> pb.RetrievalServiceSearchResponse:
-        catalogue = self._retrieval.release.catalogue
         queries = [
             self._query(message, f"queries[{place}]")
             for place, message in enumerate(request.queries)
@@ -35,7 +34,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
             release=self._retrieval.release.id,
             hits=[
                 pb.Hits(
-                    item_ids=ids_of(found.rows, catalogue),
+                    item_ids=ids_of(found.rows, self._retrieval.view),
                     scores=pack_f32(found.scores),
                     matching=found.matching,
                 )
@@ -48,7 +47,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         return pb.StatsResponse(
             release=release.id,
             loaded_releases=[release.id],
-            items=len(release.catalogue),
+            items=self._retrieval.view.count,
             dims={space: self._retrieval.dim(space) for space in SPACES.values()},
             index_kind="flat",
             bytes=self._retrieval.memory_bytes(),
@@ -76,6 +75,6 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
             vector=np.ascontiguousarray(vector[0]),
             k=message.k,
             filter=filter_from_proto(message.filter, f"{field}.filter"),
-            exclude=known_rows_of(message.exclude_item_ids, self._retrieval.release.catalogue),
+            exclude=known_rows_of(message.exclude_item_ids, self._retrieval.view),
             collapse_variants=message.collapse_variants,
         )
