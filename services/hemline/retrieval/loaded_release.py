@@ -14,6 +14,7 @@ from hemline.contracts import NO_ROWS, Hits, Rows, Space, VectorQuery
 from hemline.filters import Mask
 from hemline.live_items import LiveItems, LiveView, Matching
 from hemline.retrieval.exact import ExactIndex
+from hemline.retrieval.spectral import SpectralIndex, head_of
 from hemline.vectors import F32
 
 _NO_SCORES = np.zeros(0, np.float32)
@@ -25,9 +26,9 @@ class LoadedRelease:
     def __init__(self, items: LiveItems) -> None:
         self.items = items
         self.release = items.release
-        self._indexes: dict[Space, ExactIndex] = {
-            "tower": ExactIndex(self.release.item_tower),
-            "content": ExactIndex(self.release.item_content),
+        self._indexes: dict[Space, ExactIndex | SpectralIndex] = {
+            "tower": _index_of(self.release.item_tower),
+            "content": _index_of(self.release.item_content),
         }
 
     def dim(self, space: Space) -> int:
@@ -81,6 +82,14 @@ class LoadedRelease:
             rows, scores = rows[nearest], scores[nearest]
         order = np.argsort(-scores, kind="stable")[:k]
         return rows[order], scores[order]
+
+
+def _index_of(vectors: F32) -> ExactIndex | SpectralIndex:
+    """The faster of two exact indexes: one reads few dimensions, the other few bits."""
+    head = head_of(vectors)
+    if 2 * head.shape[1] <= vectors.shape[1]:
+        return SpectralIndex(vectors, head)
+    return ExactIndex(vectors)
 
 
 def _without(matching: Matching, exclude: Rows, view: LiveView) -> Matching:

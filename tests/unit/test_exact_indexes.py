@@ -1,6 +1,8 @@
-"""The int8 scan is exact: as good as scoring everything in float32, however odd the vectors."""
+"""Both exact indexes are exact: as good as scoring everything in float32, whatever the vectors."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -9,8 +11,10 @@ from hypothesis import strategies as st
 
 from hemline import metrics
 from hemline.retrieval.exact import ExactIndex
+from hemline.retrieval.spectral import SpectralIndex, head_of
 
 N, DIM = 6_000, 24
+Make = Callable[[np.ndarray], ExactIndex | SpectralIndex]
 
 
 def vectors(kind: str, rng: np.random.Generator) -> np.ndarray:
@@ -28,29 +32,43 @@ def vectors(kind: str, rng: np.random.Generator) -> np.ndarray:
     return np.float32(x / np.linalg.norm(x, axis=1, keepdims=True))
 
 
+def spectral(x: np.ndarray) -> SpectralIndex:
+    return SpectralIndex(x, head_of(x))
+
+
+def one_direction(x: np.ndarray) -> SpectralIndex:
+    """A head that says little, so that nearly everything is scored in full."""
+    return SpectralIndex(x, head_of(x)[:, :1])
+
+
 INDEXES = {
-    kind: (x, ExactIndex(x))
+    (kind, make): (x, make(x))
     for kind in ("clustered", "uneven", "crowded", "one dimension empty")
     for x in (vectors(kind, np.random.default_rng(3)),)
+    for make in (ExactIndex, spectral, one_direction)
 }
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=360, deadline=None)
 @given(
-    kind=st.sampled_from(sorted(INDEXES)),
+    index=st.sampled_from(list(INDEXES.values())),
     seed=st.integers(0, 2**32 - 1),
     k=st.integers(1, 700),
     allowed_share=st.sampled_from([1.0, 0.97, 0.5, 0.2]),
     scale=st.sampled_from([1.0, 1e-3, 1e3]),
 )
 def test_the_k_best_are_the_true_ones(
-    kind: str, seed: int, k: int, allowed_share: float, scale: float
+    index: tuple[np.ndarray, ExactIndex | SpectralIndex],
+    seed: int,
+    k: int,
+    allowed_share: float,
+    scale: float,
 ) -> None:
-    x, index = INDEXES[kind]
+    x, searched = index
     rng = np.random.default_rng(seed)
     allowed = rng.random(N) < allowed_share
     vector = np.float32(scale * rng.normal(size=DIM))
-    rows, scores = index.search(vector, k, allowed, int(allowed.sum()))
+    rows, scores = searched.search(vector, k, allowed, int(allowed.sum()))
 
     assert len(set(rows.tolist())) == k and allowed[rows].all()
     np.testing.assert_allclose(scores, x[rows] @ vector, rtol=1e-4, atol=1e-5 * scale)
@@ -58,8 +76,9 @@ def test_the_k_best_are_the_true_ones(
     np.testing.assert_allclose(scores, best, rtol=1e-4, atol=1e-5 * scale)
 
 
-def test_a_query_of_zeros_finds_k_items_all_the_same() -> None:
-    _, index = INDEXES["clustered"]
+@pytest.mark.parametrize("make", [ExactIndex, spectral])
+def test_a_query_of_zeros_finds_k_items_all_the_same(make: Make) -> None:
+    _, index = INDEXES["clustered", make]
     rows, scores = index.search(np.zeros(DIM, np.float32), 50, np.ones(N, dtype=bool), N)
     assert len(set(rows.tolist())) == 50 and not scores.any()
 
@@ -79,8 +98,34 @@ def test_a_guess_too_high_is_made_good_and_counted() -> None:
     assert len(set(rows.tolist())) == k
 
 
+@pytest.mark.parametrize("make", [ExactIndex, spectral])
 @pytest.mark.parametrize("n", [1, 5, 2_000, 2_001])
-def test_small_catalogues_are_searched_too(n: int) -> None:
+def test_small_catalogues_are_searched_too(n: int, make: Make) -> None:
     x = vectors("plain", np.random.default_rng(0))[:n]
-    rows, _ = ExactIndex(x).search(x[0], 1, np.ones(n, dtype=bool), n)
+    rows, _ = make(x).search(x[0], 1, np.ones(n, dtype=bool), n)
     assert rows.tolist() == [0]
+
+
+def test_the_head_is_as_short_as_the_spectrum_allows() -> None:
+    rng = np.random.default_rng(0)
+    flat = rng.normal(size=(5_000, 32)).astype(np.float32)
+    assert head_of(flat).shape == (32, 32)  # nothing can be left out
+    steep = np.float32(flat * 0.5 ** np.arange(32))
+    head = head_of(steep)
+    assert head.shape == (32, 3)  # 1 - 0.25 ** 3 of the energy is 98.4%
+    np.testing.assert_allclose(head.T @ head, np.eye(3), atol=1e-6)
+    assert head_of(np.zeros((10, 4), np.float32)).shape[1] >= 1
+
+
+def test_a_poor_sample_costs_time_and_not_truth() -> None:
+    """Every sampled item is a bad one, or every one is among the best."""
+    rng = np.random.default_rng(1)
+    x = np.float32(rng.normal(size=(8_192, 16)) * 0.3 ** np.arange(16))
+    for share in (0.0, 5.0):
+        shifted = x.copy()
+        shifted[::4, 0] += share if share else -5.0  # the sample is every fourth
+        index = SpectralIndex(shifted, head_of(shifted))
+        query = np.eye(16, dtype=np.float32)[0]
+        rows, scores = index.search(query, 100, np.ones(8_192, dtype=bool), 8_192)
+        np.testing.assert_allclose(scores, np.sort(shifted[:, 0])[::-1][:100], rtol=1e-5)
+        assert len(set(rows.tolist())) == 100
