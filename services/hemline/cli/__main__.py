@@ -16,6 +16,7 @@ from hemline.cli import (
     bench,
     catalog,
     cluster,
+    data,
     demo,
     keys,
     release,
@@ -34,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="`hemline VERB --help` shows an example of each. First time: `hemline demo`.",
     )
     verbs = top.add_subparsers(metavar="VERB", required=True)
-    for group in (demo, catalog, train, release, cluster, replay, ask, shopper, keys, bench):
+    for group in (demo, catalog, data, train, release, cluster, replay, ask, shopper, keys, bench):
         group.add_verbs(verbs)
     return top
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from hemline_training.catalogue.csv_rows import BadLine, read_rows
 from hemline_training.catalogue.report import ImportReport
 from hemline_training.catalogue.titles import clean_title, unglue_gender
+from hemline_training.data.values import known
 
 PRODUCT_COLUMNS = ("product_id", "title", "description", "category", "image_url")
 STYLE_COLUMNS = ("id", "gender", "articleType", "season", "year")
@@ -20,8 +21,6 @@ _OTHER_STYLE_COLUMNS = {
     "productDisplayName",
     "image",
 }
-
-_BLANK = {"", "nan", "na", "n/a", "none", "null"}
 
 
 @dataclass(frozen=True)
@@ -112,12 +111,6 @@ def read_styles(path: Path, report: ImportReport) -> dict[str, Style]:
             ),
         )
     return styles
-
-
-def known(value: str) -> str | None:
-    """The cleaned value, or None for a blank, "nan", "N/A" and the like."""
-    value = clean_title(value)
-    return None if value.lower() in _BLANK else value
 
 
 def _has_number(column: str) -> Callable[[dict[str, str]], bool]:

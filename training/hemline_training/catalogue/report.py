@@ -6,14 +6,14 @@ import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rich.console import Console
 from rich.table import Table
 
 from hemline_training.catalogue.items_file import write_atomically
 
-Kind = Literal["dropped", "repaired", "noted"]
+Kind = Literal["dropped", "merged", "added", "repaired", "imputed", "noted"]
 
 EXAMPLES_PER_REASON = 5
 _EXAMPLE_CHARACTERS = 160
@@ -21,7 +21,11 @@ _EXAMPLE_CHARACTERS = 160
 
 @dataclass
 class Reason:
-    """One thing that happened to rows. Only "dropped" removes a row, each row at most once."""
+    """One thing that happened to rows.
+
+    Only "dropped" and "merged" (into an equal one) remove a row, each row at most once; "added" is
+    a row that another table made necessary. "imputed" values were guessed, "repaired" ones read.
+    """
 
     kind: Kind
     count: int = 0
@@ -30,7 +34,7 @@ class Reason:
 
 @dataclass
 class ImportReport:
-    """Counts of one import; `rows_in - sum of dropped counts == rows_out` always holds.
+    """Counts of one import; `rows_in + added - dropped - merged == rows_out` always holds.
 
     `figures` holds what was measured on the way (shares between 0 and 1, counts); `files` what was
     written, by name.
@@ -42,6 +46,7 @@ class ImportReport:
     reasons: dict[str, Reason] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
+    rows_are: str = "items"
 
     def count(self, kind: Kind, reason: str, example: str = "", times: int = 1) -> None:
         """Adds `times` to a reason and keeps the first few examples."""
@@ -71,7 +76,7 @@ class ImportReport:
     def to_text(self, width: int = 110) -> str:
         """A table for people, without colour codes."""
         table = Table(
-            title=f"{self.source}: {self.rows_in:,} rows in, {self.rows_out:,} items out",
+            title=f"{self.source}: {self.rows_in:,} rows in, {self.rows_out:,} {self.rows_are} out",
             expand=True,
         )
         table.add_column("what happened", width=13)
@@ -83,7 +88,7 @@ class ImportReport:
             table.add_row(reason.kind, f"{reason.count:,}", name, _printable(example))
         text = io.StringIO()
         console = Console(file=text, width=width, no_color=True, markup=False, highlight=False)
-        console.print(table)
+        console.print(table if self.reasons else table.title)
         for name, value in self.figures.items():
             console.print(f"  {name}: {_figure(value)}")
         for name, path in self.files.items():
@@ -97,8 +102,10 @@ class ImportReport:
             temporary.write_text(text, encoding="utf-8")
 
     def _ordered(self) -> list[tuple[str, Reason]]:
-        order = {"dropped": 0, "repaired": 1, "noted": 2}
-        return sorted(self.reasons.items(), key=lambda e: (order[e[1].kind], -e[1].count, e[0]))
+        order = get_args(Kind)
+        return sorted(
+            self.reasons.items(), key=lambda e: (order.index(e[1].kind), -e[1].count, e[0])
+        )
 
 
 def _figure(value: float) -> str:
