@@ -59,6 +59,26 @@ class Record:
         return Position(self.partition, self.offset)
 
 
+class Reader(Protocol):
+    """Reads every partition of a topic for itself; not for concurrent use by several tasks.
+
+    For what each process has to know whole, such as a compacted topic: it belongs to no group and
+    commits nothing.
+    """
+
+    async def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        """The next records, those of one partition oldest first; waits up to timeout_s for one.
+
+        A cancelled poll loses no record. Raises UnavailableError when the log cannot be read or
+        this reader is closed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Harmless twice."""
+        ...
+
+
 class Consumer(Protocol):
     """One member of a group that reads a topic; not for concurrent use by several tasks."""
 
@@ -128,6 +148,11 @@ class EventLog(Protocol):
 
     def consumer(self, topic: str, group: str) -> Consumer:
         """A new consumer; it joins its group with the first poll."""
+        ...
+
+    def reader(self, topic: str, offsets: Mapping[int, int]) -> Reader:
+        """A new reader that starts at these offsets: partition -> next to read. Partitions that are
+        not named, and offsets older than the oldest record kept, start at the oldest."""
         ...
 
     async def identity(self, topic: str) -> str:

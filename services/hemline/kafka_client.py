@@ -118,6 +118,24 @@ def make_consumer(address: KafkaAddress, group: str) -> Any:
     )
 
 
+def make_reader(address: KafkaAddress, topic: str, offsets: Mapping[int, int]) -> Any:
+    """A KafkaConsumer of no group that reads these partitions: partition -> where it starts."""
+    reader = KafkaConsumer(
+        **_common(address),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_bytes=FETCH_BYTES,
+        allow_auto_create_topics=False,
+        metadata_max_age_ms=30_000,
+        metrics_enabled=False,
+    )
+    reader.assign([TopicPartition(topic, partition) for partition in offsets])
+    for partition, offset in offsets.items():
+        reader.seek(TopicPartition(topic, partition), offset)
+    return reader
+
+
 def subscribe(
     consumer: Any,
     topic: str,

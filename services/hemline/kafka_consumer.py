@@ -148,7 +148,7 @@ class KafkaGroupMember:
 
     def _read(self, timeout_s: float, max_records: int) -> None:
         batches = self._client.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-        records = [_record(each) for batch in batches.values() for each in batch]
+        records = [record_of(each) for batch in batches.values() for each in batch]
         with self._lock:
             self._ready.extend(r for r in records if r.partition in self._held)
 
@@ -239,7 +239,8 @@ class KafkaGroupMember:
             self._questions.close()
 
 
-def _record(found: Any) -> Record:
+def record_of(found: Any) -> Record:
+    """What kafka-python read, as the event log says it."""
     return Record(
         topic=found.topic,
         partition=found.partition,

@@ -33,6 +33,7 @@ from hemline.errors import (
 from hemline.event_log import Position, check_name, check_record
 from hemline.kafka_client import Admin, kafka_errors, unavailable
 from hemline.kafka_consumer import KafkaGroupMember
+from hemline.kafka_reader import KafkaReader
 from hemline.kafka_url import KafkaAddress, parse_kafka_url
 from hemline.topics import TOPICS, TopicSettings, faults
 
@@ -74,7 +75,7 @@ class KafkaEventLog:
         self._topics = TOPICS if topics is None else topics
         self._max_waiting = max_waiting
         self._max_waiting_bytes = max_waiting_bytes
-        self._consumers: list[KafkaGroupMember] = []
+        self._consumers: list[KafkaGroupMember | KafkaReader] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed = threading.Condition()  # guards the next three
         self._waiting: deque[_Publish] = deque()
@@ -138,6 +139,11 @@ class KafkaEventLog:
         consumer = KafkaGroupMember(self._address, topic, group)
         self._consumers.append(consumer)
         return consumer
+
+    def reader(self, topic: str, offsets: Mapping[int, int]) -> KafkaReader:
+        reader = KafkaReader(self._address, topic, offsets)
+        self._consumers.append(reader)
+        return reader
 
     async def identity(self, topic: str) -> str:
         check_name("topic", topic)

@@ -31,6 +31,7 @@ WAKE_S = 0.001
 QUIET_WAKE_S = 0.005
 QUIET_S = 0.25
 STANDBY_RETRY_S = 0.02
+READER_QUIET_WAKE_S = 0.01  # every process has a reader, and none of them is in such a hurry
 POLL_BYTES = 32 << 20  # a poll returns fewer records rather than more bytes
 
 _IDENTITY_TABLE = """
@@ -103,7 +104,7 @@ class SqliteEventLog:
             max_waiting_bytes=max_waiting_bytes,
             max_bytes=max_bytes,
         )
-        self._consumers: list[SqliteConsumer] = []
+        self._readers: list[SqliteReader] = []
 
     async def check(self) -> None:
         """The file was opened, and its layout checked, by the constructor."""
@@ -121,8 +122,15 @@ class SqliteEventLog:
         check_name("topic", topic)
         check_name("group", group)
         consumer = SqliteConsumer(self._database, topic, group, self._timeout_s)
-        self._consumers.append(consumer)
+        self._readers.append(consumer)
         return consumer
+
+    def reader(self, topic: str, offsets: Mapping[int, int]) -> SqliteReader:
+        check_name("topic", topic)
+        reader = SqliteReader(self._database, topic, self._timeout_s)
+        reader.start_at(offsets.get(0, 0))
+        self._readers.append(reader)
+        return reader
 
     async def identity(self, topic: str) -> str:
         check_name("topic", topic)
@@ -139,30 +147,30 @@ class SqliteEventLog:
         return {0: range(oldest, end)}
 
     async def close(self) -> None:
-        while self._consumers:
-            await self._consumers.pop().close()
+        while self._readers:
+            await self._readers.pop().close()
         await self._database.close()
 
 
-class SqliteConsumer:
-    """`hemline.event_log.Consumer`; it waits and reads on a thread of its own."""
+class SqliteReader:
+    """`hemline.event_log.Reader`; it waits and reads on a thread of its own."""
 
-    def __init__(self, database: Database, topic: str, group: str, timeout_s: float) -> None:
+    quiet_wake_s = READER_QUIET_WAKE_S
+
+    def __init__(self, database: Database, topic: str, timeout_s: float) -> None:
         self._database = database
         self._topic = topic
-        self._group = group
         self._timeout_s = timeout_s
-        name = hashlib.blake2b(f"{topic}/{group}".encode(), digest_size=8).hexdigest()
-        with sqlite_errors(database.path):
-            self._lock = FileLock(
-                database.path.with_name(f"{database.path.name}.group-{name}.lock")
-            )
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"poll {topic} {group}")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"poll {topic}")
         self._connection: sqlite3.Connection | None = None
         self._next: int | None = None  # offset of the next record to deliver; None: on standby
         self._stop: threading.Event | None = None  # of the poll under way
         self._last_read = 0.0  # time.monotonic() when poll last found something
         self._closed = False
+
+    def start_at(self, offset: int) -> None:
+        """The next record to deliver is the first from this offset on."""
+        self._next = offset
 
     async def poll(self, max_records: int, timeout_s: float) -> list[Record]:
         if self._closed:
@@ -181,6 +189,73 @@ class SqliteConsumer:
         if records:
             self._next = records[-1].offset + 1
         return records
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._stop is not None:
+            self._stop.set()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._release)
+        self._thread.shutdown(wait=False)
+
+    def _release(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def _wait(self, max_records: int, deadline: float, stop: threading.Event) -> list[Record]:
+        """Runs on the consumer's thread, like everything below."""
+        with sqlite_errors(self._database.path):
+            if self._connection is None:
+                self._connection = connect(self._database.path, self._timeout_s)
+            connection = self._connection
+            while True:
+                version = _data_version(connection)  # before reading, so that no write is missed
+                active = self._is_active(connection)
+                if active and (records := self._read(connection, max_records)):
+                    self._last_read = time.monotonic()
+                    return records
+                while True:
+                    left_s = deadline - time.monotonic()
+                    if left_s <= 0 or stop.wait(min(self._pause_s(active), left_s)):
+                        return []
+                    if not active or _data_version(connection) != version:
+                        break
+
+    def _pause_s(self, active: bool) -> float:
+        if not active:
+            return STANDBY_RETRY_S
+        return self.quiet_wake_s if time.monotonic() - self._last_read > QUIET_S else WAKE_S
+
+    def _is_active(self, connection: sqlite3.Connection) -> bool:
+        return True
+
+    def _read(self, connection: sqlite3.Connection, max_records: int) -> list[Record]:
+        records: list[Record] = []
+        size = 0
+        cursor = connection.execute(_READ, (self._topic, self._next, max_records))
+        for offset, key, value, published_ms in cursor:
+            records.append(Record(self._topic, 0, offset, key, value, published_ms))
+            size += len(value)
+            if size >= POLL_BYTES:
+                break
+        cursor.close()  # an open read would keep the write-ahead log from being reused
+        return records
+
+
+class SqliteConsumer(SqliteReader):
+    """`hemline.event_log.Consumer`: a reader that has its group to itself."""
+
+    quiet_wake_s = QUIET_WAKE_S
+
+    def __init__(self, database: Database, topic: str, group: str, timeout_s: float) -> None:
+        super().__init__(database, topic, timeout_s)
+        self._group = group
+        name = hashlib.blake2b(f"{topic}/{group}".encode(), digest_size=8).hexdigest()
+        with sqlite_errors(database.path):
+            self._lock = FileLock(
+                database.path.with_name(f"{database.path.name}.group-{name}.lock")
+            )
 
     async def commit(self, done: Sequence[Record | Position]) -> None:
         if not done:
@@ -216,60 +291,14 @@ class SqliteConsumer:
     def assigned(self) -> frozenset[int]:
         return frozenset() if self._next is None or self._closed else frozenset((0,))
 
-    async def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        if self._stop is not None:
-            self._stop.set()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._release)
-        self._thread.shutdown(wait=False)
-
     def _release(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
+        super()._release()
         self._lock.close()
 
-    def _wait(self, max_records: int, deadline: float, stop: threading.Event) -> list[Record]:
-        """Runs on the consumer's thread, like everything below."""
-        with sqlite_errors(self._database.path):
-            if self._connection is None:
-                self._connection = connect(self._database.path, self._timeout_s)
-            connection = self._connection
-            while True:
-                version = _data_version(connection)  # before reading, so that no write is missed
-                active = self._holds_group(connection)
-                if active and (records := self._read(connection, max_records)):
-                    self._last_read = time.monotonic()
-                    return records
-                while True:
-                    left_s = deadline - time.monotonic()
-                    if left_s <= 0 or stop.wait(min(self._pause_s(active), left_s)):
-                        return []
-                    if not active or _data_version(connection) != version:
-                        break
-
-    def _pause_s(self, active: bool) -> float:
-        if not active:
-            return STANDBY_RETRY_S
-        return QUIET_WAKE_S if time.monotonic() - self._last_read > QUIET_S else WAKE_S
-
-    def _holds_group(self, connection: sqlite3.Connection) -> bool:
+    def _is_active(self, connection: sqlite3.Connection) -> bool:
         if self._next is None and self._lock.try_acquire():
             self._next = self._committed(connection)
         return self._next is not None
-
-    def _read(self, connection: sqlite3.Connection, max_records: int) -> list[Record]:
-        records: list[Record] = []
-        size = 0
-        cursor = connection.execute(_READ, (self._topic, self._next, max_records))
-        for offset, key, value, published_ms in cursor:
-            records.append(Record(self._topic, 0, offset, key, value, published_ms))
-            size += len(value)
-            if size >= POLL_BYTES:
-                break
-        cursor.close()  # an open read would keep the write-ahead log from being reused
-        return records
 
     def _committed(self, connection: sqlite3.Connection) -> int:
         row = connection.execute(_COMMITTED, (self._topic, self._group)).fetchone()

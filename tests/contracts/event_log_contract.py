@@ -301,6 +301,33 @@ class EventLogContract:
         await consumer.seek({})
         assert await consumer.poll(1, 0.1) == []
 
+    async def test_every_reader_reads_everything_from_where_it_wants(
+        self, log: EventLog, topic: str
+    ) -> None:
+        positions = [await log.publish(topic, "k", b"%d" % n) for n in range(4)]
+        readers = [
+            log.reader(topic, {}),
+            log.reader(topic, {positions[2].partition: positions[2].offset}),
+        ]
+        for reader, wanted in zip(readers, (4, 2), strict=True):
+            records: list[Record] = []
+            while len(records) < wanted:
+                batch = await reader.poll(3, PATIENCE_S)
+                assert batch, f"only {len(records)} of {wanted} records came"
+                records += batch
+            assert [int(r.value) for r in records] == list(range(4 - wanted, 4))
+        for reader in readers:
+            assert await reader.poll(3, 0.05) == []
+        waiting = [asyncio.create_task(reader.poll(3, PATIENCE_S)) for reader in readers]
+        await asyncio.sleep(0.01)
+        await log.publish(topic, "other", b"later")
+        for poll, reader in zip(waiting, readers, strict=True):
+            assert [r.value for r in await poll] == [b"later"]
+            await reader.close()
+            await reader.close()
+            with pytest.raises(UnavailableError):
+                await reader.poll(1, 0.0)
+
     async def test_a_log_has_one_identity_for_all_clients_and_for_ever(
         self, target: LogTarget, log: EventLog, topic: str
     ) -> None:

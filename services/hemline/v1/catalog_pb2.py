@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from hemline.v1 import common_pb2 as hemline_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18hemline/v1/catalog.proto\x12\nhemline.v1\x1a\x17hemline/v1/common.proto\"o\n\x12UpsertItemsRequest\x12\x1e\n\x04item\x18\x01 \x01(\x0b\x32\x10.hemline.v1.Item\x12\r\n\x05image\x18\x02 \x01(\x0c\x12\x16\n\x0e\x63ontent_vector\x18\x03 \x01(\x0c\x12\x12\n\nencoder_id\x18\x04 \x01(\t\"`\n\x13UpsertItemsResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x03\x12\x10\n\x08rejected\x18\x02 \x01(\x03\x12%\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x15.hemline.v1.ItemError\"K\n\tItemError\x12\r\n\x05index\x18\x01 \x01(\x03\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"&\n\x12\x44\x65leteItemsRequest\x12\x10\n\x08item_ids\x18\x01 \x03(\t\"@\n\x13\x44\x65leteItemsResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x03\x12\x18\n\x10unknown_item_ids\x18\x02 \x03(\t\";\n\x0fGetItemsRequest\x12\x10\n\x08item_ids\x18\x01 \x03(\t\x12\x16\n\x0einclude_images\x18\x02 \x01(\x08\"e\n\x10GetItemsResponse\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.hemline.v1.CatalogItem\x12\x18\n\x10unknown_item_ids\x18\x02 \x03(\t\x12\x0f\n\x07release\x18\x03 \x01(\t\"<\n\x0b\x43\x61talogItem\x12\x1e\n\x04item\x18\x01 \x01(\x0b\x32\x10.hemline.v1.Item\x12\r\n\x05image\x18\x02 \x01(\x0c\x32\xf9\x01\n\x0e\x43\x61talogService\x12P\n\x0bUpsertItems\x12\x1e.hemline.v1.UpsertItemsRequest\x1a\x1f.hemline.v1.UpsertItemsResponse(\x01\x12N\n\x0b\x44\x65leteItems\x12\x1e.hemline.v1.DeleteItemsRequest\x1a\x1f.hemline.v1.DeleteItemsResponse\x12\x45\n\x08GetItems\x12\x1b.hemline.v1.GetItemsRequest\x1a\x1c.hemline.v1.GetItemsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18hemline/v1/catalog.proto\x12\nhemline.v1\x1a\x17hemline/v1/common.proto\"o\n\x12UpsertItemsRequest\x12\x1e\n\x04item\x18\x01 \x01(\x0b\x32\x10.hemline.v1.Item\x12\r\n\x05image\x18\x02 \x01(\x0c\x12\x16\n\x0e\x63ontent_vector\x18\x03 \x01(\x0c\x12\x12\n\nencoder_id\x18\x04 \x01(\t\"`\n\x13UpsertItemsResponse\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x03\x12\x10\n\x08rejected\x18\x02 \x01(\x03\x12%\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x15.hemline.v1.ItemError\"K\n\tItemError\x12\r\n\x05index\x18\x01 \x01(\x03\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\r\n\x05\x66ield\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"&\n\x12\x44\x65leteItemsRequest\x12\x10\n\x08item_ids\x18\x01 \x03(\t\"@\n\x13\x44\x65leteItemsResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x03\x12\x18\n\x10unknown_item_ids\x18\x02 \x03(\t\";\n\x0fGetItemsRequest\x12\x10\n\x08item_ids\x18\x01 \x03(\t\x12\x16\n\x0einclude_images\x18\x02 \x01(\x08\"e\n\x10GetItemsResponse\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.hemline.v1.CatalogItem\x12\x18\n\x10unknown_item_ids\x18\x02 \x03(\t\x12\x0f\n\x07release\x18\x03 \x01(\t\"\x92\x01\n\x0f\x43\x61talogueRecord\x12\x1e\n\x04item\x18\x01 \x01(\x0b\x32\x10.hemline.v1.Item\x12\r\n\x05image\x18\x02 \x01(\x0c\x12\x16\n\x0e\x63ontent_vector\x18\x03 \x01(\x0c\x12\x12\n\nencoder_id\x18\x04 \x01(\t\x12\x0f\n\x07\x64\x65leted\x18\x05 \x01(\x08\x12\x13\n\x0b\x61\x63\x63\x65pted_ms\x18\x06 \x01(\x03\"<\n\x0b\x43\x61talogItem\x12\x1e\n\x04item\x18\x01 \x01(\x0b\x32\x10.hemline.v1.Item\x12\r\n\x05image\x18\x02 \x01(\x0c\x32\xf9\x01\n\x0e\x43\x61talogService\x12P\n\x0bUpsertItems\x12\x1e.hemline.v1.UpsertItemsRequest\x1a\x1f.hemline.v1.UpsertItemsResponse(\x01\x12N\n\x0b\x44\x65leteItems\x12\x1e.hemline.v1.DeleteItemsRequest\x1a\x1f.hemline.v1.DeleteItemsResponse\x12\x45\n\x08GetItems\x12\x1b.hemline.v1.GetItemsRequest\x1a\x1c.hemline.v1.GetItemsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,8 +46,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETITEMSREQUEST']._serialized_end=518
   _globals['_GETITEMSRESPONSE']._serialized_start=520
   _globals['_GETITEMSRESPONSE']._serialized_end=621
-  _globals['_CATALOGITEM']._serialized_start=623
-  _globals['_CATALOGITEM']._serialized_end=683
-  _globals['_CATALOGSERVICE']._serialized_start=686
-  _globals['_CATALOGSERVICE']._serialized_end=935
+  _globals['_CATALOGUERECORD']._serialized_start=624
+  _globals['_CATALOGUERECORD']._serialized_end=770
+  _globals['_CATALOGITEM']._serialized_start=772
+  _globals['_CATALOGITEM']._serialized_end=832
+  _globals['_CATALOGSERVICE']._serialized_start=835
+  _globals['_CATALOGSERVICE']._serialized_end=1084
 # @@protoc_insertion_point(module_scope)

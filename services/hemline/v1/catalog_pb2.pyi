@@ -73,6 +73,22 @@ class GetItemsResponse(_message.Message):
     release: str
     def __init__(self, items: _Optional[_Iterable[_Union[CatalogItem, _Mapping]]] = ..., unknown_item_ids: _Optional[_Iterable[str]] = ..., release: _Optional[str] = ...) -> None: ...
 
+class CatalogueRecord(_message.Message):
+    __slots__ = ("item", "image", "content_vector", "encoder_id", "deleted", "accepted_ms")
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    ENCODER_ID_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_MS_FIELD_NUMBER: _ClassVar[int]
+    item: _common_pb2.Item
+    image: bytes
+    content_vector: bytes
+    encoder_id: str
+    deleted: bool
+    accepted_ms: int
+    def __init__(self, item: _Optional[_Union[_common_pb2.Item, _Mapping]] = ..., image: _Optional[bytes] = ..., content_vector: _Optional[bytes] = ..., encoder_id: _Optional[str] = ..., deleted: _Optional[bool] = ..., accepted_ms: _Optional[int] = ...) -> None: ...
+
 class CatalogItem(_message.Message):
     __slots__ = ("item", "image")
     ITEM_FIELD_NUMBER: _ClassVar[int]

@@ -70,14 +70,22 @@ class UpsertRequest(_message.Message):
     def __init__(self, release: _Optional[str] = ..., items: _Optional[_Iterable[_Union[IndexedItem, _Mapping]]] = ...) -> None: ...
 
 class IndexedItem(_message.Message):
-    __slots__ = ("item", "content_vector", "tower_vector")
+    __slots__ = ("item", "content_vector", "tower_vector", "release", "deleted", "order", "accepted_ms")
     ITEM_FIELD_NUMBER: _ClassVar[int]
     CONTENT_VECTOR_FIELD_NUMBER: _ClassVar[int]
     TOWER_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_MS_FIELD_NUMBER: _ClassVar[int]
     item: _common_pb2.Item
     content_vector: bytes
     tower_vector: bytes
-    def __init__(self, item: _Optional[_Union[_common_pb2.Item, _Mapping]] = ..., content_vector: _Optional[bytes] = ..., tower_vector: _Optional[bytes] = ...) -> None: ...
+    release: str
+    deleted: bool
+    order: int
+    accepted_ms: int
+    def __init__(self, item: _Optional[_Union[_common_pb2.Item, _Mapping]] = ..., content_vector: _Optional[bytes] = ..., tower_vector: _Optional[bytes] = ..., release: _Optional[str] = ..., deleted: _Optional[bool] = ..., order: _Optional[int] = ..., accepted_ms: _Optional[int] = ...) -> None: ...
 
 class UpsertResponse(_message.Message):
     __slots__ = ("upserted",)
