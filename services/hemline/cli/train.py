@@ -1,4 +1,4 @@
-"""Verbs that make models: train, train clip, evaluate clip."""
+"""Verbs that make models: train, train clip, train attributes, evaluate clip."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def add_verbs(verbs: Verbs) -> None:
         "--no-promote", action="store_true", help="leave the present release current"
     )
 
-    what = train.add_subparsers(metavar="[clip]")
+    what = train.add_subparsers(metavar="[clip|attributes]")
     clip = add_verb(
         what,
         "clip",
@@ -64,6 +64,18 @@ def add_verbs(verbs: Verbs) -> None:
     clip.add_argument("--device", default="cpu", help="default: %(default)s")
     clip.add_argument("--threads", type=int, default=0, help="default: torch's own choice")
     clip.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+
+    attributes = add_verb(
+        what,
+        "attributes",
+        run_train_attributes,
+        "train the network that reads missing attributes off photos",
+        "hemline train attributes --catalog .hemline/catalogue --out .hemline/attributes",
+    )
+    attributes.add_argument("--catalog", type=Path, required=True, metavar="DIR")
+    attributes.add_argument("--out", type=Path, required=True, metavar="DIR", help="its folder")
+    attributes.add_argument("--epochs", type=int, default=5, help="default: %(default)s")
+    attributes.add_argument("--seed", type=int, default=0, help="default: %(default)s")
 
     evaluate = verbs.add_parser("evaluate", help="measure a model on what it was not trained on")
     inner = evaluate.add_subparsers(metavar="VERB", required=True)
@@ -141,6 +153,24 @@ def run_train_clip(args: Args) -> int:
         print_json({"encoder": str(folder)})
     else:
         print(f"encoder in {folder}; use it with `hemline train --encoder {folder}`")
+    return 0
+
+
+def run_train_attributes(args: Args) -> int:
+    from hemline_training.attributes.train import AttributeTrainConfig, train_attributes
+
+    config = AttributeTrainConfig(epochs=args.epochs, seed=args.seed)
+    model = train_attributes(args.catalog, args.out, config)
+    figures = model.about["held_out"]
+    if args.json:
+        print_json({"attributes": str(args.out), **model.about})
+        return 0
+    for head, of in figures.items():
+        print(
+            f"{head:16} accuracy {of['accuracy']:.3f} (majority {of['majority']:.3f}); above .8 it "
+            f"answers {of['answered_at_0.8']:.0%}, right {of['accuracy_at_0.8'] or 0:.1%}"
+        )
+    print(f"attribute network in {args.out}")
     return 0
 
 

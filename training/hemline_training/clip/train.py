@@ -167,7 +167,7 @@ def _epoch(
         pixels = torch.from_numpy(products.pixels[rows[own]]).to(device)
         views = augment(pixels, size, torch_rng)
         captions = (captioner.titles(rows, rng), captioner.phrases(rows, rng))
-        with torch.autocast(device.type, torch.bfloat16, enabled=_has_bf16(device)):
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
             image = normalize(state.model.encode_image(views).float(), dim=-1)  # type: ignore[operator]
             texts = [_encode(state.model, tokenizer, c.texts[own], device) for c in captions]
             naming = torch.zeros((), device=device)
@@ -317,7 +317,7 @@ def _encode_rows(encoder: ClipEncoder, products: Products, rows: Rows) -> Any:
     )
 
 
-def _has_bf16(device: torch.device) -> bool:
+def has_bf16(device: torch.device) -> bool:
     """Whether bfloat16 is computed in hardware; emulated it is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())

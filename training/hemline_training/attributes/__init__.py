@@ -1,0 +1,1 @@
+"""Attributes read off photos: a ResNet with a head for each, trained here, used at import."""

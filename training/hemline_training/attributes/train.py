@@ -1,0 +1,208 @@
+"""Trains the attribute network on a catalogue's photos and measures it on a held-out tenth.
+
+    hemline train attributes --catalog .hemline/catalogue --out .hemline/attributes
+
+The trunk starts from the image tower of Hemline's CLIP, which has seen the same photos but none of
+the held-out tenth (the same tenth is held out here). Half of that tenth sets the temperatures, the
+other half is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from hemline.encoders.clip import load_clip
+from hemline.errors import CatalogueError
+from hemline.vectors import F32
+from hemline_training.attributes.labels import HEADS, I64, Labels
+from hemline_training.attributes.network import AttributeModel, AttributeNet
+from hemline_training.clip.data import Products, augment, load_products
+from hemline_training.clip.train import has_bf16
+
+
+@dataclass(frozen=True)
+class AttributeTrainConfig:
+    """One run. start: "" for random weights, else what `load_clip` takes, of the same trunk."""
+
+    epochs: int = 5
+    batch: int = 256
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    image_size: int = 80
+    trunk: str = "resnet10t"  # any timm ResNet
+    start: str = "hemline"
+    weight_power: float = 0.5  # of the class weights 1 / count**power; 0 weighs none
+    least: int = 5  # photos of a class
+    seed: int = 0
+
+
+def train_attributes(
+    catalog: Path,
+    out: Path,
+    config: AttributeTrainConfig | None = None,
+    report: Callable[[dict[str, float]], None] = lambda epoch: None,
+) -> AttributeModel:
+    """Train on the items.parquet of `catalog`, save to the folder `out`, return the model.
+
+    report: told epoch and mean loss after each epoch. Decoded photos are kept in out/cache. Raises
+    CatalogueError for a catalogue without photos or with too few labels.
+    """
+    config = config or AttributeTrainConfig()
+    products = load_products([catalog], config.image_size, out / "cache")
+    model = fit_attributes(products, config, report)
+    model.save(out)
+    return model
+
+
+def fit_attributes(
+    products: Products,
+    config: AttributeTrainConfig,
+    report: Callable[[dict[str, float]], None] = lambda epoch: None,
+) -> AttributeModel:
+    """The network fitted on the training rows of `products`, calibrated and measured."""
+    labels = Labels.of(products.catalogue, products.train_rows, config.least, config.weight_power)
+    targets = torch.from_numpy(labels.encode(products.catalogue))
+    torch.manual_seed(config.seed)
+    net = AttributeNet(config.trunk, labels.classes)
+    if config.start:
+        _copy_trunk(net, config.start)
+    net.to(memory_format=torch.channels_last).train()
+    weights = {head: torch.from_numpy(labels.weights(head)) for head in HEADS}
+    rows = products.train_rows
+    steps = max(len(rows) // config.batch, 1)
+    optimiser = torch.optim.AdamW(net.parameters(), config.lr, weight_decay=config.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.lr, total_steps=steps * config.epochs, pct_start=0.15
+    )
+    rng = np.random.default_rng(config.seed)
+    moves = torch.Generator().manual_seed(config.seed)
+    for epoch in range(1, config.epochs + 1):
+        total = 0.0
+        shuffled = rng.permutation(rows)
+        progress = tqdm(range(steps), desc=f"attributes {epoch}/{config.epochs}", leave=False)
+        for step in progress:
+            batch = shuffled[step * config.batch : (step + 1) * config.batch]
+            views = augment(torch.from_numpy(products.pixels[batch]), config.image_size, moves)
+            with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16(torch.device("cpu"))):
+                logits = net(views)
+            logits = {head: values.float() for head, values in logits.items()}
+            loss = attribute_loss(logits, targets[batch], weights)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+            total += loss.item()
+        report({"epoch": epoch, "loss": total / steps})
+    return _calibrate_and_measure(net.eval(), labels, products, targets, config)
+
+
+def attribute_loss(
+    logits: dict[str, Tensor], targets: Tensor, weights: dict[str, Tensor]
+) -> Tensor:
+    """Sum over heads of the weighted cross entropy over the items whose label is known.
+
+    logits: head -> (b, classes); targets: int64 (b, heads), -1 unknown; weights: head ->
+    (classes,). A head none of whose labels are known in the batch adds nothing.
+    """
+    total = torch.zeros(())
+    for column, head in enumerate(HEADS):
+        target = targets[:, column]
+        if (target >= 0).any():
+            total = total + F.cross_entropy(
+                logits[head], target, weights[head], ignore_index=-1, reduction="mean"
+            )
+    return total
+
+
+def measure(labels: Labels, probabilities: dict[str, F32], targets: I64) -> dict[str, Any]:
+    """Per head: accuracy, accuracy averaged over classes, the majority's accuracy, and what
+    answering only above a confidence of 0.8 gives (share answered, accuracy of those).
+
+    targets: int64 (n, heads), -1 unknown and left out.
+    """
+    out: dict[str, Any] = {}
+    for column, head in enumerate(HEADS):
+        known = targets[:, column] >= 0
+        truth, p = targets[known, column], probabilities[head][known]
+        if not len(truth):
+            continue
+        right = p.argmax(axis=1) == truth
+        sure = p.max(axis=1) >= 0.8
+        present = np.unique(truth)
+        majority = int(labels.counts[head].argmax())
+        out[head] = {
+            "items": len(truth),
+            "classes": len(labels.classes[head]),
+            "accuracy": float(right.mean()),
+            "accuracy_by_class": float(np.mean([right[truth == c].mean() for c in present])),
+            "majority": float((truth == majority).mean()),
+            "answered_at_0.8": float(sure.mean()),
+            "accuracy_at_0.8": float(right[sure].mean()) if sure.any() else None,
+        }
+    return out
+
+
+def _calibrate_and_measure(
+    net: AttributeNet,
+    labels: Labels,
+    products: Products,
+    targets: Tensor,
+    config: AttributeTrainConfig,
+) -> AttributeModel:
+    rows = products.test_rows
+    if len(rows) < 2:
+        raise CatalogueError(
+            f"attributes: {len(rows)} of the photos are held out; at least 2 are needed to "
+            "calibrate and measure: give a larger catalogue"
+        )
+    plain = AttributeModel(
+        net, config.trunk, labels, config.image_size, dict.fromkeys(HEADS, 1.0), {}
+    )
+    pixels = torch.from_numpy(products.pixels[rows]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    probabilities = plain.probabilities(pixels)
+    truth = targets[rows].numpy()
+    first, second = np.arange(0, len(rows), 2), np.arange(1, len(rows), 2)
+    temperatures = {
+        head: best_temperature(probabilities[head][first], truth[first, column])
+        for column, head in enumerate(HEADS)
+    }
+    cooled = {head: cool(probabilities[head][second], temperatures[head]) for head in HEADS}
+    about = {"config": asdict(config), "held_out": measure(labels, cooled, truth[second])}
+    return replace(plain, temperatures=temperatures, about=about)
+
+
+def best_temperature(probabilities: F32, truth: I64) -> float:
+    """The temperature of 0.5 to 3 with the least negative log likelihood; 1 without any truth."""
+    known = truth >= 0
+    if not known.any():
+        return 1.0
+    p, t = probabilities[known], truth[known]
+    grid = np.geomspace(0.5, 3.0, 37)
+    losses = [-np.log(cool(p, at)[np.arange(len(t)), t] + 1e-12).mean() for at in grid]
+    return float(grid[int(np.argmin(losses))])
+
+
+def cool(probabilities: F32, temperature: float) -> F32:
+    """What the softmax of logits / temperature is, given that of the logits; rows sum to 1."""
+    powered = np.maximum(probabilities, 1e-12) ** (1 / temperature)
+    return np.asarray(powered / powered.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def _copy_trunk(net: AttributeNet, clip: str) -> None:
+    """The image tower of a CLIP as the trunk's first weights; raises ValueError if it differs."""
+    tower: Any = load_clip(clip).model.visual
+    try:
+        net.trunk.load_state_dict(tower.trunk.state_dict())
+    except (AttributeError, RuntimeError) as error:
+        raise ValueError(
+            f"the image tower of {clip!r} is not the trunk asked for: {error}"
+        ) from None
