@@ -260,7 +260,8 @@ def _typed(error: InferenceServerException) -> HemlineError:
         return DeadlineError(f"Triton did not answer in time ({message})")
     if status == "INVALID_ARGUMENT":
         return InvalidInputError("encoder", message)
-    return UnavailableError(f"Triton: {message}")
+    reason = message.partition("; last error")[0]  # what follows is an address inside the cluster
+    return UnavailableError(f"Triton: {reason}")
 
 
 def _padded_rows(rows: Sequence[bytes]) -> npt.NDArray[np.uint8]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator
 
 import grpc
@@ -131,6 +133,33 @@ async def test_the_message_of_another_call_is_read_as_this_one_s(shop: Shop) -> 
         await shop.channel.unary_unary(RECOMMEND)(data + b"\x10\x00")
     assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert error.value.details() == "k: 0 is outside 1..500"
+
+
+async def test_a_refused_call_leaves_nothing_for_the_garbage_collector() -> None:
+    class Held:
+        """What a handler has in its hands when it gives up."""
+
+    held: list[weakref.ref[Held]] = []
+
+    class Refusing(RecommenderServiceServicer):
+        async def Recommend(self, request, context) -> RecommendResponse:
+            in_hands = Held()
+            held.append(weakref.ref(in_hands))
+            raise InvalidInputError("k", "too many")
+
+    server = Server("127.0.0.1:0")
+    server.add(add_RecommenderServiceServicer_to_server, Refusing(), "RecommenderService")
+    await server.start()
+    gc.disable()
+    try:
+        async with connect(f"127.0.0.1:{server.port}") as channel:
+            for _ in range(5):
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await RecommenderServiceStub(channel).Recommend(RecommendRequest())
+        await server.stop(0)
+        assert [ref() for ref in held] == [None] * 5
+    finally:
+        gc.enable()
 
 
 async def test_more_calls_than_can_be_answered_are_refused_at_once_and_others_are_not() -> None:

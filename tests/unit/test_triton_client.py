@@ -43,6 +43,12 @@ def test_every_failure_of_triton_has_a_type(
     assert message in str(error) or "control key" in str(error)
 
 
+def test_a_failure_does_not_tell_a_shopper_where_triton_is() -> None:
+    said = "connections to all backends failing; last error: UNKNOWN: ipv4:10.0.0.3:8001: refused"
+    error = _typed(InferenceServerException(said, status="StatusCode.UNAVAILABLE"))
+    assert str(error) == "Triton: connections to all backends failing"
+
+
 async def test_without_a_server_every_call_is_unavailable_at_once(free_address: str) -> None:
     encoders = TritonEncoders(free_address)
     row = np.zeros((1, 4), np.float32)
