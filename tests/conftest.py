@@ -13,12 +13,16 @@ import pytest_asyncio
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from hemline.gateway.catalog_servicer import CatalogServicer
 from hemline.gateway.event_servicer import EventServicer
 from hemline.gateway.recommend import Stages
 from hemline.gateway.servicer import RecommenderServicer
 from hemline.gateway.services import add_services
-from hemline.gateway.shelf import Shelf
+from hemline.gateway.shelf import Shelves
 from hemline.gateway.user_servicer import UserServicer
+from hemline.indexer.index import Indexer
+from hemline.live_following import Follower, following
+from hemline.live_items import LiveItems
 from hemline.releases import Release
 from hemline.reranker.rerank import BlendReranker
 from hemline.retrieval.index import FlatRetrieval
@@ -47,17 +51,25 @@ async def shop(small_release: Release, tmp_path: Path) -> AsyncIterator[Shop]:
     log = SqliteEventLog(tmp_path / "events.sqlite")
     users = SqliteUserStates(tmp_path / "users.sqlite")
     encoders = FakeEncoders()
-    retrieval = FlatRetrieval(small_release)
-    shelf = Shelf(small_release)
-    stages = Stages(lambda: shelf, users, encoders, retrieval, BlendReranker(small_release))
+    items = LiveItems(small_release)
+    retrieval = FlatRetrieval(items)
+    stages = Stages(Shelves(items), users, encoders, retrieval, BlendReranker(small_release))
     recommender = RecommenderServicer(stages, log)
     server = Server("127.0.0.1:0", ServerSettings(reflection=True))
-    add_services(server, recommender, EventServicer(stages, log), UserServicer(stages, log))
+    add_services(
+        server,
+        recommender,
+        EventServicer(stages, log),
+        UserServicer(stages, log),
+        CatalogServicer(items, log),
+    )
     await server.start()
     stopping = asyncio.Event()
-    updating = asyncio.create_task(Updater(log, users, encoders, small_release).run(stopping))
+    updater = Updater(log, users, encoders, small_release)
+    indexer = Indexer(log, encoders, LiveItems(small_release))
+    working = asyncio.gather(updater.run(stopping), indexer.run(stopping))
     address = f"127.0.0.1:{server.port}"
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with following(Follower(log, items)), grpc.aio.insecure_channel(address) as channel:
         yield Shop(
             small_release,
             encoders,
@@ -72,7 +84,7 @@ async def shop(small_release: Release, tmp_path: Path) -> AsyncIterator[Shop]:
             admin_pb2_grpc.AdminServiceStub(channel),
         )
     stopping.set()
-    await updating
+    await working
     await server.stop(0)
     await recommender.exposures_logged()
     retrieval.close()

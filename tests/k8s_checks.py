@@ -41,7 +41,7 @@ from k8s_objects import (
 SERVICES = Path(__file__).parents[1] / "services" / "hemline"
 STOP_S = {"python": 5.0, "triton": 10.0}  # rpc.Server.stop, and Triton's --exit-timeout-secs
 RELEASE_TOOL = "hemline-release-tool"
-MAY_REACH_TRITON = {"hemline-gateway", "hemline-updater", RELEASE_TOOL}
+MAY_REACH_TRITON = {"hemline-gateway", "hemline-updater", "hemline-indexer", RELEASE_TOOL}
 _SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY_ID|_KEY$")
 _VARIABLE = re.compile(r"\$\(([A-Z_]+)\)")
 _TARGET = re.compile(r"dns:///([a-z0-9-]+):(\d+)")

@@ -1,4 +1,4 @@
-# The Python services and the command line: gateway, retrieval, reranker, updater, by command.
+# The Python services and the command line: gateway, retrieval, reranker, updater, indexer, by command.
 #   docker build -f deploy/docker/hemline.Dockerfile -t registry.example.com/hemline:0.1.0 .
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 

@@ -269,6 +269,16 @@ class LiveItems:
             masks,
         )
 
+    @property
+    def item_ids(self) -> Sequence[str]:
+        """Ids by row."""
+        return self._item_ids
+
+    @property
+    def row_of(self) -> Mapping[str, int]:
+        """Rows by id, those of deleted items included."""
+        return self._row_of
+
     def check(self, change: Change) -> None:
         """Raises InvalidInputError naming what of the change does not fit the release."""
         if change.item is None:

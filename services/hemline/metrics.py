@@ -95,6 +95,25 @@ SEARCH_SCANS = Counter(
     "hemline_search_scans_total", "Searches of one vector, by how they were made exact", ["scan"]
 )
 INDEX_ITEMS = Gauge("hemline_index_items", "Items in the index")
+LIVE_RECORDS = Counter(
+    "hemline_live_records_total",
+    "Records of the topic of vectors by what became of them",
+    ["outcome"],
+)
+LIVE_VISIBLE_SECONDS = Histogram(
+    "hemline_live_visible_seconds",
+    "From the gateway's acknowledgement of an item's change to its being searchable here",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0),
+)
+LIVE_CAUGHT_UP = Gauge(
+    "hemline_live_caught_up", "Whether the live items follow the topic of vectors, 1 or 0"
+)
+LIVE_SNAPSHOTS = Counter(
+    "hemline_live_snapshots_total", "Snapshots of live items by what became of them", ["outcome"]
+)
+INDEXED_ITEMS = Counter(
+    "hemline_indexed_items_total", "Changed items the indexer published, by how", ["how"]
+)
 
 KEYS_REQUIRED = Gauge(
     "hemline_api_keys_required", "1: callers need an API key; 0: anybody may call"

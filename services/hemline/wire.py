@@ -117,6 +117,28 @@ def item_to_proto(item: Item) -> common.Item:
     )
 
 
+def item_from_proto(message: common.Item) -> Item:
+    """The inverse of `item_to_proto`."""
+    return Item(
+        item_id=message.item_id,
+        title=message.title,
+        description=message.description or None,
+        brand=message.brand or None,
+        gender=message.gender or None,
+        master_category=message.master_category or None,
+        sub_category=message.sub_category or None,
+        article_type=message.article_type or None,
+        colour=message.colour or None,
+        season=message.season or None,
+        usage=message.usage or None,
+        year=message.year if message.HasField("year") else None,
+        price=message.price if message.HasField("price") else None,
+        currency=message.currency or None,
+        variant_group=message.variant_group,
+        in_stock=message.in_stock,
+    )
+
+
 def rows_of(ids: Iterable[str], catalogue: ItemIds, field: str) -> Rows:
     """Rows of items, in order. Raises InvalidInputError naming the first that is not there."""
     rows = []

@@ -84,9 +84,9 @@ def test_manifests_and_code_agree(rendered: dict[str, list[Object]], overlay: st
     assert faults(rendered[overlay]) == []
 
 
-def test_the_five_processes_are_there(rendered: dict[str, list[Object]]) -> None:
+def test_the_six_processes_are_there(rendered: dict[str, list[Object]]) -> None:
     names = {workload["metadata"]["name"].split("-")[1] for workload in workloads(rendered["cpu"])}
-    assert names == {"gateway", "retrieval", "reranker", "updater", "triton"}
+    assert names == {"gateway", "retrieval", "reranker", "updater", "indexer", "triton"}
 
 
 def test_only_the_gpu_overlay_asks_for_a_gpu(rendered: dict[str, list[Object]]) -> None:
@@ -389,4 +389,4 @@ def test_the_example_of_secrets_holds_none() -> None:
 
 
 def test_every_container_is_looked_at(rendered: dict[str, list[Object]]) -> None:
-    assert len(list(containers(rendered["cpu"]))) == 5 + 5 + 1  # one each, a fetch each, the models
+    assert len(list(containers(rendered["cpu"]))) == 6 + 6 + 1  # one each, a fetch each, the models

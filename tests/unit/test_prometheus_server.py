@@ -29,6 +29,7 @@ def test_every_process_that_runs_is_scraped_under_its_own_job() -> None:
     assert jobs(split=False) == {
         "hemline-gateway": ["127.0.0.1:7200"],
         "hemline-updater": ["127.0.0.1:7203"],
+        "hemline-indexer": ["127.0.0.1:7204"],
         "hemline-triton": ["127.0.0.1:7112"],
         "hemline-supervisor": ["127.0.0.1:7124"],
         "hemline-prometheus": ["127.0.0.1:7123"],

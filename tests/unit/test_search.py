@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from hemline.v1 import admin_pb2, catalog_pb2, recommender_pb2, user_pb2
+from hemline.v1 import admin_pb2, recommender_pb2, user_pb2
 from hemline.v1.recommender_pb2 import RecommendRequest, SearchRequest, SimilarItemsRequest
 from hemline.v1.user_pb2 import ForeignItem, GetUserRequest, ImportHistoryRequest
 from shop import Shop
@@ -176,7 +176,6 @@ async def test_calls_that_are_not_built_yet_say_so(shop: Shop) -> None:
         (shop.recommender.FrequentlyBoughtTogether, fbt),
         (shop.recommender.Explain, recommender_pb2.ExplainRequest()),
         (shop.user.EraseUser, user_pb2.EraseUserRequest(user_id="ada")),
-        (shop.catalog.DeleteItems, catalog_pb2.DeleteItemsRequest()),
         (shop.admin.ListReleases, admin_pb2.ListReleasesRequest()),
     ]
     for call, request in calls:

@@ -12,15 +12,19 @@ from hemline import metrics
 from hemline.contracts import NO_ROWS, Reranker, Retrieval
 from hemline.gateway.answer import RecommendQuery
 from hemline.gateway.api_keys import open_api_keys
+from hemline.gateway.catalog_servicer import CatalogServicer
 from hemline.gateway.event_servicer import EventServicer
 from hemline.gateway.recommend import Stages, recommend
 from hemline.gateway.remotes import RemoteReranker, RemoteRetrieval
 from hemline.gateway.servicer import RecommenderServicer
 from hemline.gateway.services import add_services
-from hemline.gateway.shelf import Shelf
+from hemline.gateway.shelf import Shelves
 from hemline.gateway.user_servicer import UserServicer
+from hemline.live_following import Follower, following
+from hemline.live_items import LiveItems
+from hemline.live_snapshot import snapshots_in
 from hemline.process import read_config, run_process
-from hemline.releases import Release, open_release
+from hemline.releases import open_release
 from hemline.reranker.rerank import BlendReranker
 from hemline.retrieval.index import FlatRetrieval
 from hemline.rpc import Server, ServerSettings, connect
@@ -43,6 +47,9 @@ class Config(ServerSettings, ClientTlsSettings):
     search_threads: int = 2
     # At 3 ms of CPU each, the last of so many waits a tenth of a second.
     max_in_flight: int = field(default=32, kw_only=True)
+    snapshots: Path | None = None  # folder for snapshots of the live items; None: none are written
+    # Without the event log a gateway starts all the same, after so long, and may show old items.
+    catch_up_s: float = 10.0
     api_keys: str = ""  # file of API keys, see hemline.key_file; empty: anybody may call
 
 
@@ -57,17 +64,26 @@ async def main(config: Config) -> None:
         await check_user_states(users)
         encoders = TritonEncoders(config.triton, tls=triton_tls(config))
         stack.push_async_callback(encoders.close)
-        retrieval = await _retrieval(config, release, stack)
-        reranker = await _reranker(config, release, stack)
-        shelf = Shelf(release)
-        stages = Stages(lambda: shelf, users, encoders, retrieval, reranker)
+        items = LiveItems(release)
+        follower = Follower(log, items, snapshots_in(config.snapshots, "gateway", release.id))
+        retrieval = await _retrieval(config, items, stack)
+        reranker = await _reranker(config, items, stack)
+        stages = Stages(Shelves(items), users, encoders, retrieval, reranker)
 
         server = Server(config.address, config, open_api_keys(config.api_keys))
         recommender = RecommenderServicer(stages, log)
         stack.push_async_callback(recommender.exposures_logged)
-        add_services(server, recommender, EventServicer(stages, log), UserServicer(stages, log))
+        add_services(
+            server,
+            recommender,
+            EventServicer(stages, log),
+            UserServicer(stages, log),
+            CatalogServicer(items, log),
+        )
         metrics.serve_metrics(config.metrics_host, config.metrics_port)
         metrics.RELEASE.set(release.version)
+        await follower.wait_until_caught_up(config.catch_up_s)
+        await stack.enter_async_context(following(follower))
         await warm_up(stages)
         await server.start()
         await server.run_until_signal()
@@ -81,22 +97,22 @@ async def warm_up(stages: Stages) -> None:
         await recommend(query, stages, deadline_s=30.0)
 
 
-async def _retrieval(config: Config, release: Release, stack: AsyncExitStack) -> Retrieval:
+async def _retrieval(config: Config, items: LiveItems, stack: AsyncExitStack) -> Retrieval:
     if not config.retrieval:
-        inside = FlatRetrieval(release, config.search_threads)
+        inside = FlatRetrieval(items, config.search_threads)
         stack.callback(inside.close)
         return inside
     channel = connect(config.retrieval, client_tls(config))
     stack.push_async_callback(channel.close, None)
-    return RemoteRetrieval(channel, release.catalogue)
+    return RemoteRetrieval(channel, items)
 
 
-async def _reranker(config: Config, release: Release, stack: AsyncExitStack) -> Reranker:
+async def _reranker(config: Config, items: LiveItems, stack: AsyncExitStack) -> Reranker:
     if not config.reranker:
-        return BlendReranker(release)
+        return BlendReranker(items.release)
     channel = connect(config.reranker, client_tls(config))
     stack.push_async_callback(channel.close, None)
-    return RemoteReranker(channel, release.catalogue)
+    return RemoteReranker(channel, items)
 
 
 if __name__ == "__main__":

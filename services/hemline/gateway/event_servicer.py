@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,12 +9,11 @@ from hemline.errors import InvalidInputError
 from hemline.event_log import EventLog
 from hemline.gateway.events import record_event
 from hemline.gateway.recommend import Stages
-from hemline.rpc import limited
+from hemline.gateway.streams import handle_stream
 from hemline.v1 import event_pb2, event_pb2_grpc
 
 MAX_STREAMED_EVENTS = 1_000_000
 REPORTED_ERRORS = 100
-EVENTS_IN_FLIGHT = 256  # of one stream, so that the log can write them together
 
 
 class EventServicer(event_pb2_grpc.EventServiceServicer):
@@ -38,7 +36,8 @@ class EventServicer(event_pb2_grpc.EventServiceServicer):
         catalogue = self._stages.shelf().release.catalogue
         response = event_pb2.RecordEventsResponse()
 
-        async def record(index: int, event: event_pb2.Event) -> None:
+        async def record(index: int, message: event_pb2.RecordEventsRequest) -> None:
+            event = message.event
             try:
                 await record_event(event, catalogue, self._log)
                 response.accepted += 1
@@ -56,16 +55,5 @@ class EventServicer(event_pb2_grpc.EventServiceServicer):
 
         # Any other failure ends the stream with its error: what was not acknowledged may be sent
         # again, and event ids make that harmless.
-        pending: set[asyncio.Task[None]] = set()
-        try:
-            async for index, message in limited(requests, MAX_STREAMED_EVENTS, "event"):
-                pending.add(asyncio.create_task(record(index, message.event)))
-                if len(pending) >= EVENTS_IN_FLIGHT:
-                    done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                    for task in done:
-                        task.result()
-            await asyncio.gather(*pending)
-        finally:
-            for task in pending:
-                task.cancel()
+        await handle_stream(requests, MAX_STREAMED_EVENTS, "event", record)
         return response

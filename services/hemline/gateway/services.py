@@ -7,6 +7,7 @@ from typing import Any
 from google.protobuf.descriptor import ServiceDescriptor
 
 from hemline.errors import NotBuiltError
+from hemline.gateway.catalog_servicer import CatalogServicer
 from hemline.gateway.event_servicer import EventServicer
 from hemline.gateway.servicer import RecommenderServicer
 from hemline.gateway.user_servicer import UserServicer
@@ -27,8 +28,6 @@ from hemline.v1 import (
 MEANWHILE = {
     "FrequentlyBoughtTogether": "use SimilarItems",
     "Explain": "Recommend gives each item's score parts and reason",
-    "UpsertItems": "import the catalogue and train a release",
-    "DeleteItems": "import the catalogue and train a release",
     "ListReleases": "use `hemline release list`",
     "PromoteRelease": "use `hemline release promote` and restart",
     "RollbackRelease": "use `hemline release rollback` and restart",
@@ -36,18 +35,17 @@ MEANWHILE = {
 
 
 def add_services(
-    server: Server, recommender: RecommenderServicer, events: EventServicer, users: UserServicer
+    server: Server,
+    recommender: RecommenderServicer,
+    events: EventServicer,
+    users: UserServicer,
+    catalog: CatalogServicer,
 ) -> None:
     services = (
         (recommender, recommender_pb2, recommender_pb2_grpc, "RecommenderService"),
         (events, event_pb2, event_pb2_grpc, "EventService"),
         (users, user_pb2, user_pb2_grpc, "UserService"),
-        (
-            catalog_pb2_grpc.CatalogServiceServicer(),
-            catalog_pb2,
-            catalog_pb2_grpc,
-            "CatalogService",
-        ),
+        (catalog, catalog_pb2, catalog_pb2_grpc, "CatalogService"),
         (admin_pb2_grpc.AdminServiceServicer(), admin_pb2, admin_pb2_grpc, "AdminService"),
     )
     for servicer, messages, calls, name in services:

@@ -29,12 +29,14 @@ class Backing:
     """Where events and user states are kept, as URLs of hemline.stores, and the servers started for
     that here, in order.
 
-    env: secrets for the processes that use them; they do not belong on a command line.
+    snapshots: folder for those of the live items. env: secrets for the processes that use them;
+    they do not belong on a command line.
     """
 
     log: str
     users: str
     servers: tuple[ChildSpec, ...] = ()
+    snapshots: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -50,27 +52,39 @@ def plan_cluster(
     api_keys: Path | None = None,
 ) -> Cluster:
     """Kafka and Redis if asked for -> Triton -> retrieval and reranker if they run apart -> updater
-    -> gateway -> Prometheus if asked for.
+    -> indexer -> gateway -> Prometheus if asked for.
 
     releases: folder of releases. tls: with them, every gRPC port wants mutual TLS. api_keys: the
     file of those who may call the gateway; without it, anybody may.
     """
     where = {
         name: f"{HOST}:{getattr(ports, name)}"
-        for name in ("gateway", "retrieval", "reranker", "updater", "triton_grpc", "triton_http")
+        for name in (
+            "gateway",
+            "retrieval",
+            "reranker",
+            "updater",
+            "indexer",
+            "triton_grpc",
+            "triton_http",
+        )
     }
-    stores = ["--releases", str(releases), "--log", backing.log, "--users", backing.users]
+    log = ["--releases", str(releases), "--log", backing.log]
+    stores = [*log, "--users", backing.users]
+    live = ["--snapshots", str(backing.snapshots)] if backing.snapshots else []
     encoders = ["--triton", where["triton_grpc"], *_calling(tls)]
     specs = [*backing.servers]
     specs.append(_triton(release, triton, ports, where["triton_grpc"], where["triton_http"]))
     apart: list[str] = []
     if split:
         for name in ("retrieval", "reranker"):
-            specs.append(_service(name, ports, ["--releases", str(releases)], tls))
+            follows = [*log, *live] if name == "retrieval" else ["--releases", str(releases)]
+            specs.append(_service(name, ports, follows, tls, backing.env))
             apart += [f"--{name}", where[name]]
     specs.append(_service("updater", ports, [*stores, *encoders], tls, backing.env))
+    specs.append(_service("indexer", ports, [*log, *encoders], tls, backing.env))
     # On one's own machine, grpcurl and the like may ask the gateway what it offers.
-    flags = [*stores, *encoders, *apart, "--reflection", "true"]
+    flags = [*stores, *encoders, *apart, *live, "--reflection", "true"]
     flags += ["--api-keys", str(api_keys)] if api_keys else []
     specs.append(_service("gateway", ports, flags, tls, backing.env))
     if prometheus is not None:

@@ -35,6 +35,10 @@ class Ports:
         return self.base + 3
 
     @property
+    def indexer(self) -> int:
+        return self.base + 4
+
+    @property
     def triton_http(self) -> int:
         return self.base + 10
 
@@ -72,7 +76,7 @@ class Ports:
         return port + 100
 
     def all(self) -> list[int]:
-        ours = [self.gateway, self.retrieval, self.reranker, self.updater]
+        ours = [self.gateway, self.retrieval, self.reranker, self.updater, self.indexer]
         triton = [self.triton_http, self.triton_grpc, self.triton_metrics]
         around = [self.kafka, self.kafka_controller, self.redis, self.prometheus, self.supervisor]
         return ours + triton + around + [self.metrics(port) for port in ours]

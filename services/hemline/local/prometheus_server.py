@@ -124,7 +124,7 @@ def prometheus_spec(
 def scrape_config(ports: Ports, split: bool) -> dict[str, object]:
     """prometheus.yml as plain data. The job of every target is hemline-PROCESS: the rules and
     dashboards select by it, here and in the cluster."""
-    processes = ["gateway", "updater"] + ["retrieval", "reranker"] * split
+    processes = ["gateway", "updater", "indexer"] + ["retrieval", "reranker"] * split
     targets = {name: ports.metrics(getattr(ports, name)) for name in processes}
     targets |= {"triton": ports.triton_metrics, "supervisor": ports.supervisor}
     targets["prometheus"] = ports.prometheus

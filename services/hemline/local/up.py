@@ -165,7 +165,7 @@ def _backing(config: UpConfig, ports: Ports) -> Backing:
     elif config.redis:
         read_redis_url(config.redis)  # refused here, and not by four processes one after the other
         users = config.redis
-    return Backing(log, users, tuple(servers), env)
+    return Backing(log, users, tuple(servers), config.run / "live", env)
 
 
 def _kafka(config: UpConfig, ports: Ports) -> tuple[str, list[ChildSpec]]:

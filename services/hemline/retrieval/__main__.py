@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from hemline.live_following import Follower, following
+from hemline.live_items import LiveItems
+from hemline.live_snapshot import snapshots_in
 from hemline.metrics import RELEASE, serve_metrics
 from hemline.process import read_config, run_process
 from hemline.releases import open_release
 from hemline.retrieval.index import FlatRetrieval
 from hemline.retrieval.servicer import RetrievalServicer
 from hemline.rpc import Server, ServerSettings
+from hemline.stores import open_event_log
 from hemline.v1.retrieval_pb2_grpc import add_RetrievalServiceServicer_to_server
 
 
@@ -20,12 +25,15 @@ class Config(ServerSettings):
     address: str = "127.0.0.1:7101"
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 7201
+    log: str = ""  # URL of the event log, for the live items; empty: those of the release for ever
+    snapshots: Path | None = None  # folder for snapshots of the live items; None: none are written
     search_threads: int = 2
 
 
 async def main(config: Config) -> None:
     release = open_release(config.releases)
-    retrieval = FlatRetrieval(release, config.search_threads)
+    items = LiveItems(release)
+    retrieval = FlatRetrieval(items, config.search_threads)
     server = Server(config.address, config)
     server.add(
         add_RetrievalServiceServicer_to_server,
@@ -34,9 +42,18 @@ async def main(config: Config) -> None:
     )
     serve_metrics(config.metrics_host, config.metrics_port)
     RELEASE.set(release.version)
-    await server.start()
-    await server.run_until_signal()
-    retrieval.close()
+    async with AsyncExitStack() as stack:
+        stack.callback(retrieval.close)
+        if config.log:
+            log = open_event_log(config.log)
+            stack.push_async_callback(log.close)
+            await log.check()
+            snapshots = snapshots_in(config.snapshots, "retrieval", release.id)
+            follower = Follower(log, items, snapshots)
+            await follower.wait_until_caught_up()
+            await stack.enter_async_context(following(follower))
+        await server.start()
+        await server.run_until_signal()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from hemline.contracts import Space, VectorQuery
-from hemline.errors import InvalidInputError, NotBuiltError
+from hemline.errors import InvalidInputError, NotBuiltError, ReleaseError
+from hemline.live_items import UNKNOWN, Change
+from hemline.live_record import change_from_proto
 from hemline.retrieval.index import FlatRetrieval
 from hemline.rpc import time_left_s
 from hemline.v1 import retrieval_pb2 as pb
@@ -54,15 +56,30 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         )
 
     async def Upsert(self, request: pb.UpsertRequest, context: Any) -> pb.UpsertResponse:
-        raise NotBuiltError("live upserts are not built yet; train a release with the new items")
+        self._check_release(request.release)
+        changes = []
+        for place, message in enumerate(request.items):
+            try:
+                change = change_from_proto(message, UNKNOWN)
+                self._retrieval.items.check(change)
+            except InvalidInputError as error:
+                raise InvalidInputError(f"items[{place}].{error.field}", error.reason) from error
+            changes.append(change)
+        return pb.UpsertResponse(upserted=self._retrieval.items.apply(changes))
 
     async def Delete(self, request: pb.DeleteRequest, context: Any) -> pb.DeleteResponse:
-        raise NotBuiltError("live deletes are not built yet; train a release without the items")
+        changes = [Change(item_id, None) for item_id in request.item_ids]
+        return pb.DeleteResponse(deleted=self._retrieval.items.apply(changes))
 
     async def LoadRelease(
         self, request: pb.LoadReleaseRequest, context: Any
     ) -> pb.LoadReleaseResponse:
         raise NotBuiltError("live release changes are not built yet; promote it and restart")
+
+    def _check_release(self, release_id: str) -> None:
+        current = self._retrieval.release.id
+        if release_id != current:
+            raise ReleaseError(f"retrieval serves release {current}, not {release_id!r}")
 
     def _query(self, message: pb.VectorQuery, field: str) -> VectorQuery:
         if message.space not in SPACES:

@@ -1,0 +1,1 @@
+"""Vectors for items that changed: from the topic "catalogue" to the topic "vectors"."""
