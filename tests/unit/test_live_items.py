@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from hemline.live_items import Change, LiveItems, LiveView
 from hemline.releases import Release
 from hemline.retrieval.index import FlatRetrieval
 from hemline.vectors import normalise
+from live_changes import new_state
 from shapes import filters
 from small_world import CLIP_DIM, TOWER_DIM, item_id
 
@@ -43,27 +43,6 @@ changes = st.one_of(
         st.integers(0, 1000),
     ),
 )
-
-
-def new_state(
-    name: str,
-    colour: str | None = "Red",
-    price: float | None = 5.0,
-    stock: bool = True,
-    group: str = "",
-    seed: int = 0,
-    order: int = -1,
-) -> Change:
-    rng = np.random.default_rng(seed)
-    item = Item(name, f"{name} {seed}", colour=colour, price=price, in_stock=stock)
-    item = dataclasses.replace(item, variant_group=group or name)
-    return Change(
-        name,
-        item,
-        normalise(rng.normal(size=CLIP_DIM)),
-        normalise(rng.normal(size=TOWER_DIM)),
-        order,
-    )
 
 
 def expected_after(release: Release, batches: list[list[Change]]) -> Expected:
