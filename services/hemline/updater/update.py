@@ -40,7 +40,7 @@ from hemline.v1 import event_pb2
 logger = logging.getLogger(__name__)
 
 GROUP = "updater"
-MAX_BATCH = 5_000
+MAX_BATCH = 20_000  # the larger, the more events of a shopper share one read and one write
 MAX_FRESH_BATCH = 1_000  # a larger one means that we are catching up
 LAG_EVERY_S = 0.25
 VECTOR_TIMEOUT_S = 2.0
@@ -178,9 +178,10 @@ class Updater:
         new: dict[str, int] = {}
         for user_id, state in states.items():
             after, new[user_id] = apply_changes(state, changes[user_id], lineage)
-            metrics.EVENTS_APPLIED.labels("duplicate").inc(len(changes[user_id]) - new[user_id])
             if after is not state:
                 changed.append(after)
+        records = sum(len(changes[user_id]) for user_id in states)
+        metrics.EVENTS_APPLIED.labels("duplicate").inc(records - sum(new.values()))
         if not changed:
             return {}
         if self._encoders is None or catching_up:
@@ -188,16 +189,14 @@ class Updater:
         else:
             changed = await self._with_vectors(changed, self._encoders)
         stored = await self._users.compare_and_set(changed)
-        conflicts = {}
-        for state, fitted in zip(changed, stored, strict=True):
-            user_id = state.user_id
-            if not fitted:
-                conflicts[user_id] = changes[user_id]
-                continue
-            metrics.EVENTS_APPLIED.labels("applied").inc(new[user_id])
-            if not catching_up:  # how long ago a replayed event happened says nothing
-                _observe(changes[user_id])
+        users = [state.user_id for state in changed]
+        conflicts = {u: changes[u] for u, fitted in zip(users, stored, strict=True) if not fitted}
+        done = [user for user in users if user not in conflicts]
+        metrics.EVENTS_APPLIED.labels("applied").inc(sum(new[user] for user in done))
         metrics.UPDATE_CONFLICTS.inc(len(conflicts))
+        if not catching_up:  # how long ago a replayed event happened says nothing
+            for user in done:
+                _observe(changes[user])
         return conflicts
 
     async def _with_vectors(self, states: list[UserState], encoders: Encoders) -> list[UserState]:
