@@ -5,6 +5,8 @@ Histograms have few buckets on purpose: `observe` scans them one by one on the h
 
 from __future__ import annotations
 
+import time
+
 from prometheus_client import (
     Counter,
     Gauge,
@@ -31,6 +33,8 @@ CANDIDATES = Histogram(
     "hemline_candidates", "Items scored for an answer", buckets=(10, 50, 100, 200, 300, 500, 1000)
 )
 RELEASE = Gauge("hemline_release_version", "Version of the release being served")
+CLOCK = Gauge("hemline_clock_seconds", "Unix time, by the clock of this machine")
+CLOCK.set_function(time.time)
 EXPOSURES_LOST = Counter(
     "hemline_exposures_lost_total", "Answers whose exposure record could not be logged"
 )
@@ -45,6 +49,10 @@ EVENT_VISIBLE_SECONDS = Histogram(
     "hemline_event_to_visible_seconds",
     "From the gateway's acknowledgement to the stored user state",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0),
+)
+EVENTS_FROM_THE_FUTURE = Counter(
+    "hemline_events_from_the_future_total",
+    "Events applied before the gateway acknowledged them, by the clocks of the two machines",
 )
 EVENT_PARTITION_LAG = Gauge(
     "hemline_event_partition_lag",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from datetime import UTC, datetime
 
 from hemline import metrics
 from hemline.errors import InvalidInputError
@@ -34,16 +35,39 @@ def checked_event(event: event_pb2.Event, catalogue: ItemIds, now_ms: int) -> ev
         raise InvalidInputError("event.item_id", f"unknown item {event.item_id!r}")
     if event.position < 0:
         raise InvalidInputError("event.position", "must not be negative")
-    if event.occurred_ms and event.occurred_ms > now_ms + MAX_AHEAD_MS:
-        ahead_s = (event.occurred_ms - now_ms) / 1000
-        raise InvalidInputError("event.occurred_ms", f"is {ahead_s:.0f} s in the future")
-    if event.occurred_ms and event.occurred_ms < now_ms - MAX_AGE_MS:
-        raise InvalidInputError("event.occurred_ms", "is more than 400 days ago")
+    if event.occurred_ms:
+        _check_time(event.occurred_ms, now_ms)
     checked = event_pb2.Event()
     checked.CopyFrom(event)
     checked.event_id = event.event_id or uuid.uuid4().hex
     checked.occurred_ms = event.occurred_ms or now_ms
     return checked
+
+
+def _check_time(occurred_ms: int, now_ms: int) -> None:
+    """A clock that is fast would put its events above all others for as long; they are refused, so
+    that somebody mends it. One that is slow only makes its events look older, among themselves in
+    their order: nothing can be told from an event that arrives late, and it is welcome."""
+    if now_ms - MAX_AGE_MS <= occurred_ms <= now_ms + MAX_AHEAD_MS:
+        return
+    clocks = f"it says {_utc(occurred_ms)}, the gateway's clock {_utc(now_ms)}"
+    if occurred_ms > now_ms:
+        problem = (
+            f"is {(occurred_ms - now_ms) / 1000:.0f} s in the future, at most "
+            f"{MAX_AHEAD_MS // 1000} are allowed"
+        )
+    else:
+        problem = "is more than 400 days ago"
+    raise InvalidInputError(
+        "event.occurred_ms", f"{problem}: {clocks}; set the clock that is wrong, or leave it out"
+    )
+
+
+def _utc(unix_ms: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(unix_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):  # no year of four digits
+        return f"{unix_ms} ms"
 
 
 async def record_event(
