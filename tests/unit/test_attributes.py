@@ -1,4 +1,4 @@
-"""The attribute network: what it learns, what it fills, what it leaves alone, and how sure it is."""
+"""The attribute network: what it learns, fills and leaves alone, and how sure it is."""
 
 from __future__ import annotations
 

@@ -18,6 +18,8 @@ from hemline_training.recommenders.base import Feedback, Recommender, blocks
 from hemline_training.recommenders.baselines import MostPopular, RecentPopular, SegmentPopular
 from hemline_training.recommenders.ease import Ease
 from hemline_training.recommenders.inverse import invert_in_place
+from hemline_training.recommenders.lightgcn import LightGCN
+from hemline_training.recommenders.neural_cf import NeuralCF
 
 GROUPS, GROUP_USERS, GROUP_ITEMS = 3, 14, 7
 USERS, ITEMS = GROUPS * GROUP_USERS, GROUPS * GROUP_ITEMS
@@ -25,6 +27,32 @@ USERS, ITEMS = GROUPS * GROUP_USERS, GROUPS * GROUP_ITEMS
 # Name -> a model small enough for the matrix below, for a seed.
 COLLABORATIVE: dict[str, Callable[[int], Recommender]] = {
     "ease": lambda seed: Ease(regularisation=1.0),
+    "ncf-bce": lambda seed: NeuralCF(
+        loss="bce",
+        dim=8,
+        hidden=16,
+        epochs=15,
+        batch_size=64,
+        learning_rate=0.02,
+        weight_decay=1e-3,
+        seed=seed,
+    ),
+    "ncf-mse": lambda seed: NeuralCF(
+        loss="mse",
+        dim=8,
+        hidden=16,
+        epochs=30,
+        batch_size=64,
+        learning_rate=0.02,
+        weight_decay=1e-3,
+        seed=seed,
+    ),
+    "lightgcn": lambda seed: LightGCN(
+        dim=8, layers=2, epochs=40, batch_size=128, learning_rate=0.05, seed=seed
+    ),
+    "lightgcn-softmax": lambda seed: LightGCN(
+        dim=8, layers=2, epochs=40, batch_size=128, learning_rate=0.05, loss="softmax", seed=seed
+    ),
 }
 OTHERS: dict[str, Callable[[int], Recommender]] = {
     "popular": lambda seed: MostPopular(),

@@ -21,6 +21,9 @@ MODELS: dict[str, Callable[[int], Recommender]] = {
     "recent-popular": lambda seed: RecentPopular(),
     "segment-popular": lambda seed: SegmentPopular(),
     "ease": lambda seed: Ease(),
+    "ncf-bce": lambda seed: _neural_cf("bce", seed),
+    "ncf-mse": lambda seed: _neural_cf("mse", seed),
+    "lightgcn": lambda seed: _lightgcn(seed),
 }
 
 
@@ -29,3 +32,15 @@ def recommender(name: str, seed: int = 0) -> Recommender:
     if name not in MODELS:
         raise NotFoundError(f"there is no model {name!r}; there are {', '.join(sorted(MODELS))}")
     return MODELS[name](seed)
+
+
+def _neural_cf(loss: str, seed: int) -> Recommender:
+    from hemline_training.recommenders.neural_cf import NeuralCF
+
+    return NeuralCF(loss=loss, seed=seed)
+
+
+def _lightgcn(seed: int) -> Recommender:
+    from hemline_training.recommenders.lightgcn import LightGCN
+
+    return LightGCN(seed=seed)
