@@ -3,7 +3,8 @@
 # make demo      train, start the cluster, play, stop; DATA=PATH for a catalogue of your own,
 #                WITH='--kafka --redis --prometheus' for real servers around it
 # make test      unit tests, then those with real servers, then hostile callers
-# make faults    100,000 hostile requests to a gateway; WITH='--requests 5000 --seed 2' for others
+# make faults    200 small clusters and 20 whole ones whose processes die, then 100,000 hostile
+#                requests, half an hour in all; WITH='--only small --small 1000 --seed 300', --resume
 # make loadtest  a minute of load on the cluster that is up, or on one started for it, judged by SLOs;
 #                WITH='--shape spike --rate 80' and more in loadtest/README.md
 # make lint      style and types
@@ -44,7 +45,7 @@ test: install
 	$(BIN)/pytest tests/faults
 
 faults: install
-	$(BIN)/python tests/faults/hostile.py $(WITH)
+	$(BIN)/python tests/faults/run.py $(WITH)
 
 loadtest: install
 	$(BIN)/python loadtest/run.py $(WITH)

@@ -26,12 +26,12 @@ from hemline.v1.user_pb2 import GetUserRequest
 from hemline.v1.user_pb2_grpc import UserServiceStub
 from hemline.wire import EVENT_KINDS
 
-TRY_S = 0.8  # patience with one gateway
+TRY_S = 1.5  # patience with one gateway
 TRIES = 2  # of one Recommend
 K = 10
 HEART = 0.95  # a client tries a click again with this probability, otherwise it gives up
 EVENT_RETRY_S = 0.1  # and twice as long after each try, up to
-LONGEST_RETRY_S = 1.0
+LONGEST_RETRY_S = 2.0
 LATE_S = 0.5  # what is due longer ago than this is not sent: all of us were frozen meanwhile
 RECONNECT = [
     ("grpc.initial_reconnect_backoff_ms", 100),

@@ -33,12 +33,12 @@ from small_disk import SmallDisk, small_disk, why_no_small_disk
 from whole_cluster import Around, Running, whole_cluster
 
 from hemline.errors import HemlineError
-from hemline.event_log import EVENTS_TOPIC, EventLog
+from hemline.event_log import EVENTS_TOPIC
 from hemline.stores import open_event_log, open_user_states
 from small_world import item_id
 
-EVENTS_PER_S = 50.0
-RECOMMENDS_PER_S = 20.0
+EVENTS_PER_S = 20.0
+RECOMMENDS_PER_S = 15.0
 SHOPPERS = 20
 KNOWN = 5
 CALM_S = 1.0  # before every fault
@@ -143,16 +143,15 @@ async def cluster_run(
         if any(fault.kind == "fill" for fault in faults):
             disk = stack.enter_context(small_disk(home, DISK_MB))
         cluster = await stack.enter_async_context(whole_cluster(home, install, around))
-        log = open_event_log(cluster.log)
-        stack.push_async_callback(log.close)
-        users = open_user_states(cluster.users)
-        stack.push_async_callback(users.close)
         known = [f"known-{seed}-{n}" for n in range(KNOWN)]
         clients = Clients(cluster.gateways, known, seed)
         stack.push_async_callback(clients.close)
 
-        run = _Run(seed, cluster, clients, log, disk)
+        run = _Run(seed, cluster, clients, disk)
         await run.story(faults)
+        log, users = open_event_log(cluster.log), open_user_states(cluster.users)
+        stack.push_async_callback(log.close)
+        stack.push_async_callback(users.close)
         outcome.faults, outcome.findings = run.costs, run.findings()
         ledger = clients.ledger
         findings, records, settled_s = await check_end(ledger, log, users, SETTLE_S)
@@ -175,11 +174,10 @@ async def cluster_run(
 
 class _Run:
     def __init__(
-        self, seed: int, cluster: Running, clients: Clients, log: EventLog, disk: SmallDisk | None
+        self, seed: int, cluster: Running, clients: Clients, disk: SmallDisk | None
     ) -> None:
         self.cluster = cluster
         self.clients = clients
-        self.log = log
         self.disk = disk
         self.costs: list[Cost] = []
         self.usual: set[str] = set()  # degraded without any fault
@@ -294,14 +292,15 @@ class _Run:
 
     async def _repeat(self) -> None:
         """Records of the log once more, as a producer that lost its acknowledgement writes them."""
-        consumer = self.log.consumer(EVENTS_TOPIC, f"repeater-{self._name}")
+        log = open_event_log(self.cluster.log)
         try:
+            consumer = log.consumer(EVENTS_TOPIC, f"repeater-{self._name}")
             for record in await consumer.poll(200, 5.0):
-                await self.log.publish(EVENTS_TOPIC, record.key, record.value)
+                await log.publish(EVENTS_TOPIC, record.key, record.value)
         except HemlineError:
             pass  # it is the log's right to be busy
         finally:
-            await consumer.close()
+            await log.close()
 
     async def _until_whole(self, user_id: str) -> None:
         await self._probe(user_id)

@@ -8,18 +8,17 @@ import time
 import checker
 from checker import Finding
 from ledger import Ledger
+from patience import patience
 
 from hemline.errors import UnavailableError
 from hemline.event_log import DEAD_LETTERS_TOPIC, EVENTS_TOPIC, EventLog, Record
 from hemline.user_state import UserStates
 
-LOOK_EVERY_S = 0.01
-
 
 async def until_applied(log: EventLog, users: UserStates, timeout_s: float) -> float | None:
     """Wait until the store has all of the log; seconds that took, None if it did not come to it."""
     began = time.monotonic()
-    while time.monotonic() < began + timeout_s:
+    async for _ in patience(timeout_s):
         try:
             extent = await log.extent(EVENTS_TOPIC)
             progress = await users.progress()
@@ -28,7 +27,6 @@ async def until_applied(log: EventLog, users: UserStates, timeout_s: float) -> f
                 return time.monotonic() - began
         except UnavailableError:
             pass  # still on its way back
-        await asyncio.sleep(LOOK_EVERY_S)
     return None
 
 

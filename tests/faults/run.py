@@ -2,10 +2,11 @@
 
     hostile   100,000 hostile requests to a gateway                        6 minutes
     small     200 seeded runs of a small cluster, each 1.5 s               5 minutes
-    cluster   20 seeded runs of a whole cluster, each 30 to 60 s          15 minutes
+    cluster   20 seeded runs of a whole cluster, each 30 to 90 s          20 minutes
 
 --only small --small 1000 --seed 5001   another thousand of one kind, from another seed on
 --resume                                go on where the last call was stopped
+--install HOME                          where Triton and Kafka are, or are installed first
 Each run is a line in OUT/small.jsonl or OUT/cluster.jsonl when it ends, what they come to is in
 OUT/report.json. Exit code 0 only if nothing was found.
 """
@@ -25,8 +26,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from cluster_run import Outcome, cluster_run, draw_run
 from report import (
+    cluster_summary,
     read_runs,
+    show_cluster,
     show_small,
     small_summary,
     write_run,
@@ -37,8 +41,9 @@ from small_run import small_run
 
 from small_world import build_small_release
 
+ANSWERED = 0.999  # of the Recommends, whatever dies
 HERE = Path(__file__).parent
-KINDS = ("hostile", "small")
+KINDS = ("hostile", "small", "cluster")
 
 
 def main() -> int:
@@ -48,6 +53,8 @@ def main() -> int:
     parser.add_argument("--only", choices=KINDS, action="append", help="may be said repeatedly")
     parser.add_argument("--requests", type=int, default=100_000, help="hostile ones")
     parser.add_argument("--small", type=int, default=200, help="small runs")
+    parser.add_argument("--cluster", type=int, default=20, help="cluster runs")
+    parser.add_argument("--install", type=Path, default=Path(".hemline"))
     parser.add_argument("--seed", type=int, default=1, help="the first of each kind")
     parser.add_argument("--out", type=Path, default=Path(".hemline/faults"))
     parser.add_argument("--resume", action="store_true", help="leave out the seeds in OUT already")
@@ -60,6 +67,12 @@ def main() -> int:
         asyncio.run(_small(args, console))
         report["small"] = small_summary(read_runs(args.out / "small.jsonl"))
         show_small(report["small"], console)
+    if "cluster" in kinds:
+        asyncio.run(_cluster(args, console))
+        report["cluster"] = cluster_summary(read_runs(args.out / "cluster.jsonl"))
+        show_cluster(report["cluster"], console)
+        if report["cluster"]["answered_share"] < ANSWERED:
+            report["cluster"]["failed"].append(f"fewer than {ANSWERED:.1%} answered")
     if "hostile" in kinds:
         command = [sys.executable, str(HERE / "hostile.py"), "--seed", str(args.seed)]
         done = subprocess.run([*command, "--requests", str(args.requests)])
@@ -83,6 +96,14 @@ async def _small(args: argparse.Namespace, console: Console) -> None:
             await _each_seed(
                 args, "small", args.small, console, lambda seed: small_run(seed, home, kept)
             )
+
+
+async def _cluster(args: argparse.Namespace, console: Console) -> None:
+    async def one(seed: int) -> Outcome:
+        around, faults = draw_run(seed)
+        return await cluster_run(seed, args.out / "found", args.install, around, faults)
+
+    await _each_seed(args, "cluster", args.cluster, console, one)
 
 
 async def _each_seed(

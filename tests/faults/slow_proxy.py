@@ -15,7 +15,7 @@ class SlowProxy:
         self.delay_s = 0.0
         self.address = ""
         self._server: asyncio.Server | None = None
-        self._streams: set[asyncio.StreamWriter] = set()
+        self._passing: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -25,19 +25,30 @@ class SlowProxy:
     async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
-            for stream in self._streams:
-                stream.transport.abort()
+            for task in self._passing:
+                task.cancel()
+            await asyncio.gather(*self._passing, return_exceptions=True)
             await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._passing.add(task)
         try:
             there_reader, there_writer = await asyncio.open_connection(self._host, self._port)
+            try:
+                there = asyncio.create_task(self._pass(reader, there_writer))
+                try:
+                    await self._pass(there_reader, writer)
+                finally:
+                    there.cancel()  # neither side has anything to say to half a connection
+            finally:
+                await _hang_up(there_writer)
         except OSError:
-            writer.transport.abort()  # as if the target itself had refused
-            return
-        self._streams |= {writer, there_writer}
-        await asyncio.gather(self._pass(reader, there_writer), self._pass(there_reader, writer))
-        self._streams -= {writer, there_writer}
+            pass  # the target refused, and so do we
+        finally:
+            await _hang_up(writer)
+            self._passing.discard(task)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -46,5 +57,10 @@ class SlowProxy:
                     await asyncio.sleep(self.delay_s)
                 writer.write(data)
                 await writer.drain()
-        with contextlib.suppress(OSError):
-            writer.close()
+        writer.close()
+
+
+async def _hang_up(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dying import Call
+from patience import patience
 from small_processes import Spawn
 
 HERE = Path(__file__).parent
@@ -82,14 +83,13 @@ class Kept:
         self._stopping = True
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await asyncio.shield(self._keeping)
-            return True
-        except TimeoutError:
-            self.signal(signal.SIGKILL)
-            await self._keeping
-            return False
+        async for _ in patience(timeout_s):
+            if self._keeping.done():
+                break
+        in_time = self._keeping.done()
+        self.signal(signal.SIGKILL)
+        await self._keeping
+        return in_time
 
     async def _keep(self) -> None:
         while not self._stopping:
@@ -100,6 +100,8 @@ class Kept:
                 self._pidfd = os.pidfd_open(pid)
             except ProcessLookupError:
                 continue  # dead before we looked
+            if self._stopping:  # asked to stop while this one was being born
+                self.signal(signal.SIGKILL)
             self.alive.set()
             await _readable(self._pidfd)
             self.alive.clear()

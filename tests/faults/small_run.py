@@ -143,11 +143,11 @@ async def small_run(
             disk = stack.enter_context(small_disk(home, DISK_MB))
         home.mkdir(parents=True, exist_ok=True)
         outcome = await _Run(plan, Outcome(seed), nursery, home, disk, bug).story()
-        outcome.took_s = time.monotonic() - began
-        if not outcome.findings:
-            shutil.rmtree(home, ignore_errors=True)
-            for log in folder.glob(f"seed-{seed}.*.log"):
-                log.unlink()
+    outcome.took_s = time.monotonic() - began
+    if not outcome.findings:
+        shutil.rmtree(home, ignore_errors=True)
+        for log in folder.glob(f"seed-{seed}.*.log"):
+            log.unlink()
     return outcome
 
 
@@ -221,10 +221,12 @@ class _Run:
 
     async def _send(self, stub: EventServiceStub, click: Click) -> None:
         """Until it is acknowledged, or the client loses heart; sometimes once more on top."""
+        pause_s = 0.02
         while not await self._try(stub, click):
-            if self.rng.random() < 0.05:
+            if self.rng.random() < 0.03:
                 return
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 0.2)
         if self.rng.random() < 0.1:
             await self._try(stub, click)
 

@@ -53,7 +53,7 @@ async def test_the_same_run_finds_each_planted_bug(small_release: Release, tmp_p
     # after they stored some states.
     deaths: dict[str, Deaths] = {
         "gateway": [("publish", 20, False)],
-        "updater": [("compare_and_set", 3, False), ("compare_and_set", 3, True)],
+        "updater": [("compare_and_set", 1, False), ("compare_and_set", 1, True)],
     }
     plan = replace(draw_plan(2), faults=[], deaths=deaths, standby=False, on_small_disk=False)
     async with nursery(small_release.folder.parent) as home:
