@@ -7,7 +7,12 @@ from pathlib import Path
 from hemline.cli.verb import Args, Verbs, add_verb, print_json
 
 _FORMATS = (
+    "fashion-products",
     "hm",
+    "asos",
+    "myntra",
+    "table",
+    "web-log",
     "rent-the-runway",
     "movielens",
     "pairs",

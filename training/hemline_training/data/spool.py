@@ -10,6 +10,7 @@ more pass.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,15 @@ import pyarrow.parquet as pq
 
 Row = dict[str, Any]
 
-ROWS_PER_BATCH = 8192
-BYTES_PER_BATCH = 8 << 20  # of the row sizes the caller states
-_KEYS_IN_MEMORY = 1 << 17
+ROWS_PER_BATCH = 4096
+BYTES_PER_BATCH = 1 << 20  # of the row sizes the caller states
+_KEYS_IN_MEMORY = 1 << 16
 _PARTITIONS = 256
 
+# One record of the keys: 15 bytes of digest and a 1 (numpy's "S16" would lose a trailing NUL), the
+# row's number and its quantity.
 _KEY = np.dtype([("key", "S16"), ("row", "<i8"), ("quantity", "<i4")])
+_pack_key = struct.Struct("<15sBqi").pack
 
 
 class Spool:
@@ -45,21 +49,17 @@ class Spool:
         )
         self._rows: list[Row] = []
         self._bytes = 0
-        self._keys = np.zeros(_KEYS_IN_MEMORY, _KEY)
-        self._waiting = 0
-        self._spilled = False
+        self._keys = bytearray()
         self.count = 0
 
     def add(self, row: Row, key: Sequence[object], size: int = 0) -> None:
         """Puts down one row. `key`: what makes it a repetition. `size`: its rough size in bytes."""
-        digest = hashlib.blake2b("\x1f".join(map(str, key)).encode(), digest_size=16).digest()
-        # A trailing NUL would be lost in numpy's "S16": make the last byte never one.
-        self._keys[self._waiting] = (digest[:15] + b"\x01", self.count, row.get("quantity") or 1)
-        self._waiting += 1
+        digest = hashlib.blake2b("\x1f".join(map(str, key)).encode(), digest_size=15).digest()
+        self._keys += _pack_key(digest, 1, self.count, row.get("quantity") or 1)
         self.count += 1
         self._rows.append(row)
         self._bytes += size
-        if self._waiting == _KEYS_IN_MEMORY:
+        if len(self._keys) == _KEYS_IN_MEMORY * _KEY.itemsize:
             self._spill_keys()
         if len(self._rows) == ROWS_PER_BATCH or self._bytes >= BYTES_PER_BATCH:
             self._write_rows()
@@ -108,20 +108,19 @@ class Spool:
 
     def _spill_keys(self) -> None:
         self._keys_folder.mkdir(exist_ok=True)
-        keys = self._keys[: self._waiting]
-        partition = np.frombuffer(keys.tobytes(), np.uint8).reshape(-1, _KEY.itemsize)[:, 0]
+        keys = np.frombuffer(bytes(self._keys), _KEY)
+        partition = keys.view(np.uint8).reshape(-1, _KEY.itemsize)[:, 0]
         order = np.argsort(partition, kind="stable")
         bounds = np.searchsorted(partition[order], np.arange(_PARTITIONS + 1))
         for number in range(_PARTITIONS):
             part = keys[order[bounds[number] : bounds[number + 1]]]
             with (self._keys_folder / f"{number:03d}").open("ab") as file:
                 file.write(part.tobytes())
-        self._spilled = True
-        self._waiting = 0
+        self._keys.clear()
 
     def _partitions(self) -> Iterator[npt.NDArray[Any]]:
-        if not self._spilled:
-            yield self._keys[: self._waiting]
+        if not self._keys_folder.exists():
+            yield np.frombuffer(self._keys, _KEY)
             return
         self._spill_keys()
         for path in sorted(self._keys_folder.iterdir()):

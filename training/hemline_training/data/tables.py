@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,7 +23,9 @@ from hemline_training.data.schema import SCHEMAS, file_schema
 from hemline_training.data.spool import Row, Spool
 
 _STUB = "stub"  # a row made for an id that only events name
-_REMEMBERED_IDS = 100_000
+_REMEMBERED_IDS = 20_000
+_ROWS_PER_GROUP, _BYTES_PER_GROUP = 65_536, 4 << 20
+_WIDE = ("title", "description", "attributes", "image", "imputed", "image_urls")
 _EVENT_KEY = tuple(n for n in SCHEMAS["events"].names if n not in ("quantity", "weight"))
 
 
@@ -46,6 +49,8 @@ class Table:
         self._check = check
         schema = SCHEMAS[name].append(pa.field(_STUB, pa.bool_()))
         self._spool = Spool(folder, name, schema)
+        # Events are small by their checks; descriptions and pictures are not.
+        self._size_of = _size if name != "events" else lambda _row: 100
 
     def add(self, row: Row) -> bool:
         """Takes a row of the table's columns, those missing being null; whether it was sound.
@@ -58,8 +63,7 @@ class Table:
             self.report.bad(fault, example)
             return False
         self.report.rows_in += 1
-        size = sum(len(v) for v in row.values() if isinstance(v, str | bytes))
-        self._spool.add(row, [row.get(name) for name in self._key], size)
+        self._spool.add(row, [row.get(name) for name in self._key], self._size_of(row))
         return True
 
     def add_stub(self, row: Row) -> None:
@@ -91,6 +95,7 @@ class Tables:
 
     def __init__(self, folder: Path, max_bad_share: float = DEFAULT_MAX_BAD_SHARE) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder  # temporary: for what a reader has to put down on the way
         self.items = Table("items", folder, ("item_id",), check_item, max_bad_share)
         self.users = Table("users", folder, ("user_id",), check_user, max_bad_share)
         self.events = Table("events", folder, _EVENT_KEY, check_event, max_bad_share)
@@ -115,22 +120,22 @@ class Tables:
             table.report.check()
         has_catalogue = self.items.report.rows_in > 0
         users, items = _Ids(self.users), _Ids(self.items)
-        with _writer(folder, "events") as writer:
+        with _Writer(folder, "events") as writer:
             for batch in self.events.settled():
                 users.add([{"user_id": i, "imputed": []} for i in users.new(batch["user_id"])])
                 items.add([_bare_item(i, not has_catalogue) for i in items.new(batch["item_id"])])
-                writer.write_batch(batch.drop_columns(_STUB))
-        with _writer(folder, "users") as writer:
+                writer.write(batch.drop_columns(_STUB))
+        with _Writer(folder, "users") as writer:
             for batch in self.users.settled():
                 batch = batch.drop_columns(_STUB)
                 if self._completion.has_learnt:
                     rows = batch.to_pylist()
                     self._completion.complete(rows)
                     batch = pa.RecordBatch.from_pylist(rows, batch.schema)
-                writer.write_batch(batch)
-        with _writer(folder, "items") as writer:
+                writer.write(batch)
+        with _Writer(folder, "items") as writer:
             for batch in self.items.settled():
-                writer.write_batch(batch.drop_columns(_STUB))
+                writer.write(batch.drop_columns(_STUB))
 
 
 class _Ids:
@@ -162,14 +167,41 @@ def _bare_item(item_id: str, in_stock: bool) -> Row:
     }
 
 
-def _writer(folder: Path, name: str) -> pq.ParquetWriter:
-    schema = file_schema(name)
-    # JPEG does not compress again, and its bytes make useless dictionaries and statistics.
-    plain = [n for n in schema.names if n not in ("image", "imputed", "image_urls")]
-    return pq.ParquetWriter(
-        folder / f"{name}.parquet",
-        schema,
-        compression="zstd",
-        use_dictionary=plain,
-        write_statistics=plain,
-    )
+def _size(row: Row) -> int:
+    return sum(len(value) for value in row.values() if isinstance(value, str | bytes))
+
+
+class _Writer:
+    """One of the files, in row groups of a size that reads fast and is held in memory once."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._schema = file_schema(name)
+        # These make useless dictionaries and statistics, and cost memory.
+        plain = [n for n in self._schema.names if n not in _WIDE]
+        self._file = pq.ParquetWriter(
+            folder / f"{name}.parquet",
+            self._schema,
+            compression="zstd",
+            use_dictionary=plain,
+            write_statistics=plain,
+        )
+        self._waiting: list[pa.RecordBatch] = []
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._waiting.append(batch)
+        rows = sum(b.num_rows for b in self._waiting)
+        if rows >= _ROWS_PER_GROUP or sum(b.nbytes for b in self._waiting) >= _BYTES_PER_GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._file.write_table(pa.Table.from_batches(self._waiting).cast(self._schema))
+            self._waiting.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        if error is None:
+            self._flush()
+        self._file.close()

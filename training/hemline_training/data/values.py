@@ -71,10 +71,13 @@ def text(value: Any) -> str | None:
 
 
 def identity(value: Any) -> str | None:
-    """An id: as `text`, but ObjectId('5f…') and {"$oid": "5f…"} give the hexadecimal digits."""
+    """An id: as `text`, but ObjectId('5f…') and {"$oid": "5f…"} give the hexadecimal digits, and a
+    whole number that went through a float column ("1267.0") loses its ".0" as a float does."""
     if isinstance(value, dict) and "$oid" in value:
         value = value["$oid"]
     found = text(value)
+    if found is not None and found.endswith(".0") and found[:-2].isdecimal():
+        return found[:-2]
     if found is not None and "ObjectId" in found and (match := _OBJECT_ID.search(found)):
         return match.group(1)
     if found is not None and found.startswith("{") and "$oid" in found:
@@ -211,7 +214,7 @@ def listed(value: Any) -> list[Any]:
 class Once:
     """Whether a value is met for the first time; in bounded memory, so now and then once more."""
 
-    def __init__(self, most: int = 100_000) -> None:
+    def __init__(self, most: int = 20_000) -> None:
         self._seen: set[object] = set()
         self._most = most
 
