@@ -1,5 +1,5 @@
-# make install   a virtual environment with everything in it, and the Debian packages that Triton and
-#                Kafka need
+# make install   a virtual environment with everything in it, and the Debian packages that Triton,
+#                Kafka and Annoy need
 # make demo      train, start the cluster, play, stop; DATA=PATH for a catalogue of your own,
 #                WITH='--kafka --redis --prometheus' for real servers around it
 # make test      unit tests, then those with real servers, then hostile callers
@@ -23,17 +23,20 @@ install: .venv/.installed
 
 .venv/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info[:2] == (3, 11) or sys.exit("Python 3.11 is needed, $(PYTHON) is " + sys.version.split()[0] + "; try: make install PYTHON=/path/to/python3.11")'
+	@# libpython3.11 is for Triton's Python backend, Java and Maven are for Kafka, a compiler and
+	@# Python's headers for Annoy, which has no wheels.
+	@missing=(); \
+	$(PYTHON) -c 'import ctypes; ctypes.CDLL("libpython3.11.so.1.0")' 2>/dev/null || missing+=(libpython3.11); \
+	command -v java >/dev/null || missing+=(default-jre-headless); \
+	command -v mvn >/dev/null || missing+=(maven); \
+	command -v c++ >/dev/null || missing+=(g++); \
+	$(PYTHON) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("include"), "Python.h").stat()' 2>/dev/null || missing+=(python3.11-dev); \
+	if (($${#missing[@]})); then \
+	  if [[ $$(id -u) == 0 ]]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"; \
+	  else echo "Triton, Kafka and Annoy need Debian packages: sudo apt-get install $${missing[*]}" >&2; fi; fi
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@# libpython3.11 is for Triton's Python backend, Java and Maven are for Kafka.
-	@missing=(); \
-	$(BIN)/python -c 'import ctypes; ctypes.CDLL("libpython3.11.so.1.0")' 2>/dev/null || missing+=(libpython3.11); \
-	command -v java >/dev/null || missing+=(default-jre-headless); \
-	command -v mvn >/dev/null || missing+=(maven); \
-	if (($${#missing[@]})); then \
-	  if [[ $$(id -u) == 0 ]]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"; \
-	  else echo "Triton and Kafka need Debian packages: sudo apt-get install $${missing[*]}" >&2; fi; fi
 	@touch $@
 
 demo: install

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from hemline.errors import NotFoundError
 from hemline_training.recommenders.base import Feedback, Recommender
 from hemline_training.recommenders.baselines import MostPopular, RecentPopular, SegmentPopular
+from hemline_training.recommenders.content import ContentCosine
 from hemline_training.recommenders.ease import Ease
 
 __all__ = ["MODELS", "Feedback", "Recommender", "recommender"]
@@ -21,6 +22,8 @@ MODELS: dict[str, Callable[[int], Recommender]] = {
     "recent-popular": lambda seed: RecentPopular(),
     "segment-popular": lambda seed: SegmentPopular(),
     "ease": lambda seed: Ease(),
+    "content": lambda seed: ContentCosine(),
+    "tfidf": lambda seed: _tfidf(seed),
     "ncf-bce": lambda seed: _neural_cf("bce", seed),
     "ncf-mse": lambda seed: _neural_cf("mse", seed),
     "lightgcn": lambda seed: _lightgcn(seed),
@@ -44,3 +47,9 @@ def _lightgcn(seed: int) -> Recommender:
     from hemline_training.recommenders.lightgcn import LightGCN
 
     return LightGCN(seed=seed)
+
+
+def _tfidf(seed: int) -> Recommender:
+    from hemline_training.recommenders.tfidf import TfidfOneHot
+
+    return TfidfOneHot(seed=seed)
