@@ -102,6 +102,13 @@ SEARCH_SECONDS = Histogram(
 SEARCH_SCANS = Counter(
     "hemline_search_scans_total", "Searches of one vector, by how they were made exact", ["scan"]
 )
+SEARCH_BATCH = Histogram(
+    "hemline_search_batch_queries", "Queries answered in one pass", buckets=(1, 2, 4, 8, 16, 32, 64)
+)
+SEARCH_WAITING = Gauge("hemline_search_waiting", "Searches that wait for an index")
+SEARCH_DROPPED = Counter(
+    "hemline_search_dropped_total", "Searches that no index answered, by why", ["reason"]
+)
 INDEX_ITEMS = Gauge("hemline_index_items", "Items in the index")
 LIVE_RECORDS = Counter(
     "hemline_live_records_total",

@@ -44,7 +44,7 @@ class Config(ServerSettings, ClientTlsSettings):
     metrics_port: int = 7200
     retrieval: str = ""  # address of a retrieval process; empty: inside this one
     reranker: str = ""  # address of a reranker process; empty: inside this one
-    search_threads: int = 2
+    search_threads: int = 1
     # At 3 ms of CPU each, the last of so many waits a tenth of a second.
     max_in_flight: int = field(default=32, kw_only=True)
     snapshots: Path | None = None  # folder for snapshots of the live items; None: none are written

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import grpc.aio
 import numpy as np
 
+from hemline.boundary import CALLER
 from hemline.contracts import Hits, Part, Ranking, RerankRequest, Rows, VectorQuery
 from hemline.rpc import call
 from hemline.v1 import reranker_pb2, reranker_pb2_grpc, retrieval_pb2, retrieval_pb2_grpc
@@ -31,6 +32,7 @@ class RemoteRetrieval:
     ) -> list[Hits]:
         request = retrieval_pb2.RetrievalServiceSearchRequest(
             release=release_id,
+            tenant=caller.tenant if (caller := CALLER.get()) is not None else "",
             queries=[
                 retrieval_pb2.VectorQuery(
                     space=_SPACES[query.space],

@@ -6,12 +6,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from hemline.live_following import Follower, following
+from hemline.live_following import Follower
 from hemline.live_items import LiveItems
 from hemline.live_snapshot import snapshots_in
 from hemline.metrics import RELEASE, serve_metrics
 from hemline.process import read_config, run_process
 from hemline.releases import open_release
+from hemline.retrieval.flip import ReleaseLoader
 from hemline.retrieval.index import FlatRetrieval
 from hemline.retrieval.servicer import RetrievalServicer
 from hemline.rpc import Server, ServerSettings
@@ -27,31 +28,43 @@ class Config(ServerSettings):
     metrics_port: int = 7201
     log: str = ""  # URL of the event log, for the live items; empty: those of the release for ever
     snapshots: Path | None = None  # folder for snapshots of the live items; None: none are written
-    search_threads: int = 2
+    search_threads: int = 1  # of catalogues too large to be searched where the call comes in
+    gather_ms: float = 1.0  # how long a search may wait for others to share a pass with
+    max_waiting_searches: int = 1024  # beyond, RESOURCE_EXHAUSTED
+    max_memory_mb: int = 0  # of all loaded releases; 0: what the machine has
 
 
 async def main(config: Config) -> None:
     release = open_release(config.releases)
     items = LiveItems(release)
-    retrieval = FlatRetrieval(items, config.search_threads)
-    server = Server(config.address, config)
-    server.add(
-        add_RetrievalServiceServicer_to_server,
-        RetrievalServicer(retrieval),
-        "hemline.v1.RetrievalService",
+    retrieval = FlatRetrieval(
+        items, config.search_threads, config.gather_ms, config.max_waiting_searches
     )
     serve_metrics(config.metrics_host, config.metrics_port)
     RELEASE.set(release.version)
     async with AsyncExitStack() as stack:
         stack.callback(retrieval.close)
+        follower_of = None
         if config.log:
             log = open_event_log(config.log)
             stack.push_async_callback(log.close)
             await log.check()
-            snapshots = snapshots_in(config.snapshots, "retrieval", release.id)
-            follower = Follower(log, items, snapshots)
-            await follower.wait_until_caught_up()
-            await stack.enter_async_context(following(follower))
+
+            def follower_of(items: LiveItems) -> Follower:
+                snapshots = snapshots_in(config.snapshots, "retrieval", items.release.id)
+                return Follower(log, items, snapshots)
+
+        loader = ReleaseLoader(
+            config.releases, retrieval, follower_of, config.max_memory_mb * 1_000_000
+        )
+        stack.push_async_callback(loader.close)
+        await loader.follow(items)
+        server = Server(config.address, config)
+        server.add(
+            add_RetrievalServiceServicer_to_server,
+            RetrievalServicer(retrieval, loader),
+            "hemline.v1.RetrievalService",
+        )
         await server.start()
         await server.run_until_signal()
 

@@ -5,98 +5,130 @@
 Up to about ten million items an exact scan with a mask beats an approximate index in simplicity and
 truth. There are two, each one thread a query (two contended threads measured three to six times
 slower than one): `retrieval.spectral` where few directions hold most of the vectors' energy, as in
-the spaces of CLIP and of the towers, and `retrieval.exact` where they do not.
+the spaces of CLIP and of the towers, and `retrieval.exact` where they do not. Over small catalogues
+a search runs where it is asked for; over others it waits in `retrieval.queue` for the next batch.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from hemline import metrics
+from hemline.boundary import CALLER
 from hemline.contracts import Hits, Space, VectorQuery
-from hemline.errors import DeadlineError, InvalidInputError, ReleaseError
+from hemline.errors import InvalidInputError, ReleaseError
 from hemline.filters import check_filter
 from hemline.live_items import LiveItems, LiveView
 from hemline.releases import Release
-from hemline.retrieval.loaded_release import LoadedRelease
+from hemline.retrieval.loaded_release import BRIEF, LoadedRelease
+from hemline.retrieval.queue import SearchQueue
 
 MAX_K = 1000
 MAX_QUERIES = 64
 MAX_EXCLUDED = 10_000
-
-# A scan of so few items takes half a millisecond, and handing it to a thread a tenth: it runs where
-# it is asked for.
-_BRIEF = 100_000
+LOADED = 2  # releases at a time: the current one, and the one before for whoever still asks for it
 
 
 class FlatRetrieval:
     """Exact search over one release; the in-process form of `contracts.Retrieval`.
 
-    items: the release, or its live items, which others may share.
+    items: the release, or its live items, which others may share. threads: that search catalogues
+    of more than BRIEF items. gather_ms, max_waiting: see `SearchQueue`.
     """
 
-    def __init__(self, items: LiveItems | Release, threads: int = 2) -> None:
+    def __init__(
+        self,
+        items: LiveItems | Release,
+        threads: int = 1,
+        gather_ms: float = 1.0,
+        max_waiting: int = 1024,
+    ) -> None:
         live = LiveItems(items) if isinstance(items, Release) else items
-        self._loaded = LoadedRelease(live)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="search")
+        self._queue = SearchQueue(threads, gather_ms, max_waiting)
+        self._current = LoadedRelease(live)
+        self._loaded = {live.release.id: self._current}
         metrics.INDEX_ITEMS.set(live.view.count)
 
     @property
     def release(self) -> Release:
         """The current release."""
-        return self._loaded.release
+        return self._current.release
 
     @property
     def items(self) -> LiveItems:
         """The live items of the current release."""
-        return self._loaded.items
+        return self._current.items
 
     @property
     def view(self) -> LiveView:
-        """The items as they are now."""
-        return self._loaded.items.view
+        """The items of the current release as they are now."""
+        return self._current.items.view
+
+    @property
+    def loaded(self) -> list[LiveItems]:
+        """The live items of the releases that are answered for, the current one last."""
+        return [loaded.items for loaded in self._loaded.values()]
+
+    def items_of(self, release_id: str) -> LiveItems:
+        """The live items of a release. Raises ReleaseError when it is not loaded."""
+        return self._of(release_id).items
+
+    def flip(self, loaded: LoadedRelease) -> None:
+        """Make a release that was loaded and warmed the current one, in one step.
+
+        The one before it stays for those who still ask for it; older ones are dropped, and their
+        memory comes back when their last search has ended.
+        """
+        self._loaded.pop(loaded.release.id, None)
+        self._loaded[loaded.release.id] = loaded
+        self._current = loaded
+        while len(self._loaded) > LOADED:
+            self._loaded.pop(next(iter(self._loaded)))
+        metrics.INDEX_ITEMS.set(loaded.items.view.count)
+        metrics.RELEASE.set(loaded.release.version)
 
     async def search(
-        self, release_id: str, queries: Sequence[VectorQuery], timeout_s: float
+        self, release_id: str, queries: Sequence[VectorQuery], timeout_s: float, tenant: str = ""
     ) -> list[Hits]:
-        """See `contracts.Retrieval.search`.
+        """See `contracts.Retrieval.search`. tenant: whose turn it takes in the queue; else that of
+        the present caller.
 
-        Raises InvalidInputError naming the query whose vector, k or filter cannot be meant.
+        Raises InvalidInputError naming the query whose vector, k or filter cannot be meant,
+        OverloadedError when too many searches wait.
         """
-        loaded = self._loaded
-        if release_id != loaded.release.id:
-            raise ReleaseError(f"retrieval serves release {loaded.release.id}, not {release_id}")
+        loaded = self._of(release_id)
         self._check(queries, loaded)
         began = time.perf_counter()
-        if len(loaded.items.view) <= _BRIEF:
-            hits = _search_all(loaded, queries)
+        if len(loaded.items.view) <= BRIEF:
+            hits = [loaded.search(query) for query in queries]
         else:
-            loop = asyncio.get_running_loop()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    hits = await loop.run_in_executor(self._pool, _search_all, loaded, queries)
-            except TimeoutError as error:
-                late = f"the search took longer than {timeout_s * 1000:.0f} ms"
-                raise DeadlineError(late) from error
+            if not tenant and (caller := CALLER.get()) is not None:
+                tenant = caller.tenant
+            hits = await self._queue.search(loaded, queries, timeout_s, tenant)
         metrics.SEARCH_SECONDS.observe(time.perf_counter() - began)
         return hits
 
     def dim(self, space: Space) -> int:
         """Length of the vectors of a space."""
-        return self._loaded.dim(space)
+        return self._current.dim(space)
 
     def memory_bytes(self) -> int:
-        """Bytes of vectors and codes held."""
-        return self._loaded.memory_bytes()
+        """Bytes of vectors and codes held, of all loaded releases."""
+        return sum(loaded.memory_bytes() for loaded in self._loaded.values())
 
     def close(self) -> None:
         """Let running searches end and drop the threads."""
-        self._pool.shutdown()
+        self._queue.close()
+
+    def _of(self, release_id: str) -> LoadedRelease:
+        loaded = self._loaded.get(release_id)
+        if loaded is None:
+            known = ", ".join(self._loaded)
+            raise ReleaseError(f"retrieval serves release {known}, not {release_id!r}")
+        return loaded
 
     def _check(self, queries: Sequence[VectorQuery], loaded: LoadedRelease) -> None:
         if not 1 <= len(queries) <= MAX_QUERIES:
@@ -113,9 +145,10 @@ class FlatRetrieval:
                 raise InvalidInputError(f"{field}.vector", "holds NaN or infinity")
             if not 1 <= query.k <= MAX_K:
                 raise InvalidInputError(f"{field}.k", f"{query.k} is outside 1..{MAX_K}")
+            if query.exclude.size > MAX_EXCLUDED:
+                raise InvalidInputError(
+                    f"{field}.exclude",
+                    f"{query.exclude.size} items, at most {MAX_EXCLUDED} are allowed",
+                )
             if query.filter is not None:
                 check_filter(query.filter, f"{field}.filter")
-
-
-def _search_all(loaded: LoadedRelease, queries: Sequence[VectorQuery]) -> list[Hits]:
-    return [loaded.search(query) for query in queries]

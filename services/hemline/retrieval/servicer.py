@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from hemline.contracts import Space, VectorQuery
-from hemline.errors import InvalidInputError, NotBuiltError, ReleaseError
-from hemline.live_items import UNKNOWN, Change
+from hemline.errors import InvalidInputError, NotBuiltError
+from hemline.live_items import UNKNOWN, Change, LiveItems
 from hemline.live_record import change_from_proto
+from hemline.retrieval.flip import ReleaseLoader
 from hemline.retrieval.index import FlatRetrieval
 from hemline.rpc import time_left_s
 from hemline.v1 import retrieval_pb2 as pb
@@ -21,22 +22,27 @@ SPACES: dict[int, Space] = {pb.VECTOR_SPACE_TOWER: "tower", pb.VECTOR_SPACE_CONT
 
 
 class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
-    def __init__(self, retrieval: FlatRetrieval) -> None:
+    def __init__(self, retrieval: FlatRetrieval, loader: ReleaseLoader | None = None) -> None:
+        """loader: None where the release stays what it is."""
         self._retrieval = retrieval
+        self._loader = loader
 
     async def Search(
         self, request: pb.RetrievalServiceSearchRequest, context: Any
     ) -> pb.RetrievalServiceSearchResponse:
+        items = self._retrieval.items_of(request.release)
         queries = [
-            self._query(message, f"queries[{place}]")
+            _query(message, f"queries[{place}]", items)
             for place, message in enumerate(request.queries)
         ]
-        hits = await self._retrieval.search(request.release, queries, time_left_s(context))
+        hits = await self._retrieval.search(
+            request.release, queries, time_left_s(context), request.tenant
+        )
         return pb.RetrievalServiceSearchResponse(
-            release=self._retrieval.release.id,
+            release=request.release,
             hits=[
                 pb.Hits(
-                    item_ids=ids_of(found.rows, self._retrieval.view),
+                    item_ids=ids_of(found.rows, items),
                     scores=pack_f32(found.scores),
                     matching=found.matching,
                 )
@@ -45,53 +51,54 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         )
 
     async def Stats(self, request: pb.StatsRequest, context: Any) -> pb.StatsResponse:
-        release = self._retrieval.release
+        view = self._retrieval.view
         return pb.StatsResponse(
-            release=release.id,
-            loaded_releases=[release.id],
-            items=self._retrieval.view.count,
+            release=view.id,
+            loaded_releases=[items.release.id for items in self._retrieval.loaded],
+            items=view.count,
+            deleted=len(view) - view.count,
             dims={space: self._retrieval.dim(space) for space in SPACES.values()},
             index_kind="flat",
             bytes=self._retrieval.memory_bytes(),
         )
 
     async def Upsert(self, request: pb.UpsertRequest, context: Any) -> pb.UpsertResponse:
-        self._check_release(request.release)
+        items = self._retrieval.items_of(request.release)
         changes = []
         for place, message in enumerate(request.items):
             try:
                 change = change_from_proto(message, UNKNOWN)
-                self._retrieval.items.check(change)
+                items.check(change)
             except InvalidInputError as error:
                 raise InvalidInputError(f"items[{place}].{error.field}", error.reason) from error
             changes.append(change)
-        return pb.UpsertResponse(upserted=self._retrieval.items.apply(changes))
+        return pb.UpsertResponse(upserted=items.apply(changes))
 
     async def Delete(self, request: pb.DeleteRequest, context: Any) -> pb.DeleteResponse:
         changes = [Change(item_id, None) for item_id in request.item_ids]
-        return pb.DeleteResponse(deleted=self._retrieval.items.apply(changes))
+        of_each = [items.apply(changes) for items in self._retrieval.loaded]
+        return pb.DeleteResponse(deleted=of_each[-1])
 
     async def LoadRelease(
         self, request: pb.LoadReleaseRequest, context: Any
     ) -> pb.LoadReleaseResponse:
-        raise NotBuiltError("live release changes are not built yet; promote it and restart")
+        if self._loader is None:
+            raise NotBuiltError("this retrieval serves the release it was started with")
+        items = await self._loader.load(request.release)
+        return pb.LoadReleaseResponse(items=items.view.count)
 
-    def _check_release(self, release_id: str) -> None:
-        current = self._retrieval.release.id
-        if release_id != current:
-            raise ReleaseError(f"retrieval serves release {current}, not {release_id!r}")
 
-    def _query(self, message: pb.VectorQuery, field: str) -> VectorQuery:
-        if message.space not in SPACES:
-            raise InvalidInputError(f"{field}.space", "must be TOWER or CONTENT")
-        vector = unpack_f32(message.vector, message.dim, f"{field}.vector")
-        if len(vector) != 1:
-            raise InvalidInputError(f"{field}.vector", f"holds {len(vector)} vectors, not one")
-        return VectorQuery(
-            space=SPACES[message.space],
-            vector=np.ascontiguousarray(vector[0]),
-            k=message.k,
-            filter=filter_from_proto(message.filter, f"{field}.filter"),
-            exclude=known_rows_of(message.exclude_item_ids, self._retrieval.view),
-            collapse_variants=message.collapse_variants,
-        )
+def _query(message: pb.VectorQuery, field: str, items: LiveItems) -> VectorQuery:
+    if message.space not in SPACES:
+        raise InvalidInputError(f"{field}.space", "must be TOWER or CONTENT")
+    vector = unpack_f32(message.vector, message.dim, f"{field}.vector")
+    if len(vector) != 1:
+        raise InvalidInputError(f"{field}.vector", f"holds {len(vector)} vectors, not one")
+    return VectorQuery(
+        space=SPACES[message.space],
+        vector=np.ascontiguousarray(vector[0]),
+        k=message.k,
+        filter=filter_from_proto(message.filter, f"{field}.filter"),
+        exclude=known_rows_of(message.exclude_item_ids, items),
+        collapse_variants=message.collapse_variants,
+    )

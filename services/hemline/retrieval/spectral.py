@@ -30,7 +30,7 @@ from hemline.filters import Mask
 from hemline.vectors import F32
 
 _HEAD_ENERGY = 0.98
-_FEW = 2_000  # so few matching items are scored in full straight away
+FEW = 2_000  # so few matching items are scored in full straight away
 _SAMPLE = 2_048
 _ROUNDING = 2.0**-16  # of float32 sums over some hundred dimensions, as a share of |q| |x|
 
@@ -73,6 +73,20 @@ class SpectralIndex:
         return int(self._vectors.shape[1])
 
     @property
+    def items(self) -> int:
+        return len(self._vectors)
+
+    @property
+    def vectors(self) -> F32:
+        """float32 (n, d)."""
+        return self._vectors
+
+    @property
+    def bounds(self) -> F32:
+        """float32 (m + 1, n): of each item the head, then the length of its tail."""
+        return self._bounds
+
+    @property
     def memory_bytes(self) -> int:
         """Bytes of vectors and of what their bounds are made from."""
         return int(self._vectors.nbytes + self._bounds.nbytes)
@@ -83,16 +97,14 @@ class SpectralIndex:
         vector: float32 (d,), finite. allowed: bool (n,); matching: how many are True, at least k.
         Returns int32 (k,) and float32 (k,).
         """
-        if matching <= max(_FEW, 4 * k):
+        if matching <= max(FEW, 4 * k):
             _FEW_MATCH.inc()
             rows = np.flatnonzero(allowed)
             return _best(rows, self._vectors[rows] @ vector, k)
         _BOUNDED.inc()
-        head = vector @ self._head
-        square = float(vector @ vector)
-        tail = math.sqrt(max(square - float(head @ head), 0.0))
-        bounds = np.append(head, np.float32(tail)) @ self._bounds
-        slack = _ROUNDING * math.sqrt(square) * self._longest
+        weights, slacks = self.weights(vector[None])
+        bounds = weights[0] @ self._bounds
+        slack = float(slacks[0])
 
         threshold, first = self._likely(bounds, k, allowed)
         scores = self._vectors[first] @ vector
@@ -102,6 +114,20 @@ class SpectralIndex:
         rest = np.flatnonzero((bounds >= reached) & (bounds < threshold) & allowed)
         rows = np.concatenate((first, rest))
         return _best(rows, np.concatenate((scores, self._vectors[rest] @ vector)), k)
+
+    def weights(self, vectors: F32) -> tuple[F32, npt.NDArray[np.float64]]:
+        """What gives the items' bounds by a product with `bounds`: float32 (b, m + 1); and by how
+        much rounding may move a score or bound: float64 (b,). vectors: float32 (b, d)."""
+        heads = vectors @ self._head
+        squares = np.einsum("bd,bd->b", vectors, vectors, dtype=np.float64)
+        tails = squares - np.einsum("bm,bm->b", heads, heads, dtype=np.float64)
+        tails = np.sqrt(np.maximum(tails, 0.0)).astype(np.float32)
+        slack = _ROUNDING * np.sqrt(squares) * self._longest
+        return np.concatenate((heads, tails[:, None]), axis=1), slack
+
+    def best(self, rows: npt.NDArray[np.integer], vector: F32, k: int) -> tuple[Rows, F32]:
+        """The k best of some rows, best first, scored in full."""
+        return _best(rows, self._vectors[rows] @ vector, k)
 
     def _likely(self, bounds: F32, k: int, allowed: Mask) -> tuple[float, npt.NDArray[np.intp]]:
         """A threshold, and the allowed rows whose bounds reach it: at least k, by a sample."""

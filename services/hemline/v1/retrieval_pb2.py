@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from hemline.v1 import common_pb2 as hemline_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ahemline/v1/retrieval.proto\x12\nhemline.v1\x1a\x17hemline/v1/common.proto\"\xb6\x01\n\x0bVectorQuery\x12&\n\x05space\x18\x01 \x01(\x0e\x32\x17.hemline.v1.VectorSpace\x12\x0e\n\x06vector\x18\x02 \x01(\x0c\x12\x0b\n\x03\x64im\x18\x03 \x01(\x05\x12\t\n\x01k\x18\x04 \x01(\x05\x12\"\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x12.hemline.v1.Filter\x12\x18\n\x10\x65xclude_item_ids\x18\x06 \x03(\t\x12\x19\n\x11\x63ollapse_variants\x18\x07 \x01(\x08\"Z\n\x1dRetrievalServiceSearchRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\x12(\n\x07queries\x18\x02 \x03(\x0b\x32\x17.hemline.v1.VectorQuery\"Q\n\x1eRetrievalServiceSearchResponse\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x1e\n\x04hits\x18\x02 \x03(\x0b\x32\x10.hemline.v1.Hits\":\n\x04Hits\x12\x10\n\x08item_ids\x18\x01 \x03(\t\x12\x0e\n\x06scores\x18\x02 \x01(\x0c\x12\x10\n\x08matching\x18\x03 \x01(\x03\"H\n\rUpsertRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\x12&\n\x05items\x18\x02 \x03(\x0b\x32\x17.hemline.v1.IndexedItem\"\xa1\x01\n\x0bIndexedItem\x12\x1e\n\x04item\x18\x01 \x01(\x0b\x32\x10.hemline.v1.Item\x12\x16\n\x0e\x63ontent_vector\x18\x02 \x01(\x0c\x12\x14\n\x0ctower_vector\x18\x03 \x01(\x0c\x12\x0f\n\x07release\x18\x04 \x01(\t\x12\x0f\n\x07\x64\x65leted\x18\x05 \x01(\x08\x12\r\n\x05order\x18\x06 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_ms\x18\x07 \x01(\x03\"\"\n\x0eUpsertResponse\x12\x10\n\x08upserted\x18\x01 \x01(\x03\"!\n\rDeleteRequest\x12\x10\n\x08item_ids\x18\x01 \x03(\t\"!\n\x0e\x44\x65leteResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x03\"%\n\x12LoadReleaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"$\n\x13LoadReleaseResponse\x12\r\n\x05items\x18\x01 \x01(\x03\"\x0e\n\x0cStatsRequest\"\xdc\x01\n\rStatsResponse\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x17\n\x0floaded_releases\x18\x02 \x03(\t\x12\r\n\x05items\x18\x03 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x04 \x01(\x03\x12\x31\n\x04\x64ims\x18\x05 \x03(\x0b\x32#.hemline.v1.StatsResponse.DimsEntry\x12\x12\n\nindex_kind\x18\x06 \x01(\t\x12\r\n\x05\x62ytes\x18\x07 \x01(\x03\x1a+\n\tDimsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01*]\n\x0bVectorSpace\x12\x1c\n\x18VECTOR_SPACE_UNSPECIFIED\x10\x00\x12\x16\n\x12VECTOR_SPACE_TOWER\x10\x01\x12\x18\n\x14VECTOR_SPACE_CONTENT\x10\x02\x32\x83\x03\n\x10RetrievalService\x12_\n\x06Search\x12).hemline.v1.RetrievalServiceSearchRequest\x1a*.hemline.v1.RetrievalServiceSearchResponse\x12?\n\x06Upsert\x12\x19.hemline.v1.UpsertRequest\x1a\x1a.hemline.v1.UpsertResponse\x12?\n\x06\x44\x65lete\x12\x19.hemline.v1.DeleteRequest\x1a\x1a.hemline.v1.DeleteResponse\x12N\n\x0bLoadRelease\x12\x1e.hemline.v1.LoadReleaseRequest\x1a\x1f.hemline.v1.LoadReleaseResponse\x12<\n\x05Stats\x12\x18.hemline.v1.StatsRequest\x1a\x19.hemline.v1.StatsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ahemline/v1/retrieval.proto\x12\nhemline.v1\x1a\x17hemline/v1/common.proto\"\xb6\x01\n\x0bVectorQuery\x12&\n\x05space\x18\x01 \x01(\x0e\x32\x17.hemline.v1.VectorSpace\x12\x0e\n\x06vector\x18\x02 \x01(\x0c\x12\x0b\n\x03\x64im\x18\x03 \x01(\x05\x12\t\n\x01k\x18\x04 \x01(\x05\x12\"\n\x06\x66ilter\x18\x05 \x01(\x0b\x32\x12.hemline.v1.Filter\x12\x18\n\x10\x65xclude_item_ids\x18\x06 \x03(\t\x12\x19\n\x11\x63ollapse_variants\x18\x07 \x01(\x08\"j\n\x1dRetrievalServiceSearchRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\x12(\n\x07queries\x18\x02 \x03(\x0b\x32\x17.hemline.v1.VectorQuery\x12\x0e\n\x06tenant\x18\x03 \x01(\t\"Q\n\x1eRetrievalServiceSearchResponse\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x1e\n\x04hits\x18\x02 \x03(\x0b\x32\x10.hemline.v1.Hits\":\n\x04Hits\x12\x10\n\x08item_ids\x18\x01 \x03(\t\x12\x0e\n\x06scores\x18\x02 \x01(\x0c\x12\x10\n\x08matching\x18\x03 \x01(\x03\"H\n\rUpsertRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\x12&\n\x05items\x18\x02 \x03(\x0b\x32\x17.hemline.v1.IndexedItem\"\xa1\x01\n\x0bIndexedItem\x12\x1e\n\x04item\x18\x01 \x01(\x0b\x32\x10.hemline.v1.Item\x12\x16\n\x0e\x63ontent_vector\x18\x02 \x01(\x0c\x12\x14\n\x0ctower_vector\x18\x03 \x01(\x0c\x12\x0f\n\x07release\x18\x04 \x01(\t\x12\x0f\n\x07\x64\x65leted\x18\x05 \x01(\x08\x12\r\n\x05order\x18\x06 \x01(\x03\x12\x13\n\x0b\x61\x63\x63\x65pted_ms\x18\x07 \x01(\x03\"\"\n\x0eUpsertResponse\x12\x10\n\x08upserted\x18\x01 \x01(\x03\"!\n\rDeleteRequest\x12\x10\n\x08item_ids\x18\x01 \x03(\t\"!\n\x0e\x44\x65leteResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x03\"%\n\x12LoadReleaseRequest\x12\x0f\n\x07release\x18\x01 \x01(\t\"$\n\x13LoadReleaseResponse\x12\r\n\x05items\x18\x01 \x01(\x03\"\x0e\n\x0cStatsRequest\"\xdc\x01\n\rStatsResponse\x12\x0f\n\x07release\x18\x01 \x01(\t\x12\x17\n\x0floaded_releases\x18\x02 \x03(\t\x12\r\n\x05items\x18\x03 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x04 \x01(\x03\x12\x31\n\x04\x64ims\x18\x05 \x03(\x0b\x32#.hemline.v1.StatsResponse.DimsEntry\x12\x12\n\nindex_kind\x18\x06 \x01(\t\x12\r\n\x05\x62ytes\x18\x07 \x01(\x03\x1a+\n\tDimsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01*]\n\x0bVectorSpace\x12\x1c\n\x18VECTOR_SPACE_UNSPECIFIED\x10\x00\x12\x16\n\x12VECTOR_SPACE_TOWER\x10\x01\x12\x18\n\x14VECTOR_SPACE_CONTENT\x10\x02\x32\x83\x03\n\x10RetrievalService\x12_\n\x06Search\x12).hemline.v1.RetrievalServiceSearchRequest\x1a*.hemline.v1.RetrievalServiceSearchResponse\x12?\n\x06Upsert\x12\x19.hemline.v1.UpsertRequest\x1a\x1a.hemline.v1.UpsertResponse\x12?\n\x06\x44\x65lete\x12\x19.hemline.v1.DeleteRequest\x1a\x1a.hemline.v1.DeleteResponse\x12N\n\x0bLoadRelease\x12\x1e.hemline.v1.LoadReleaseRequest\x1a\x1f.hemline.v1.LoadReleaseResponse\x12<\n\x05Stats\x12\x18.hemline.v1.StatsRequest\x1a\x19.hemline.v1.StatsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,36 +34,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STATSRESPONSE_DIMSENTRY']._loaded_options = None
   _globals['_STATSRESPONSE_DIMSENTRY']._serialized_options = b'8\001'
-  _globals['_VECTORSPACE']._serialized_start=1147
-  _globals['_VECTORSPACE']._serialized_end=1240
+  _globals['_VECTORSPACE']._serialized_start=1163
+  _globals['_VECTORSPACE']._serialized_end=1256
   _globals['_VECTORQUERY']._serialized_start=68
   _globals['_VECTORQUERY']._serialized_end=250
   _globals['_RETRIEVALSERVICESEARCHREQUEST']._serialized_start=252
-  _globals['_RETRIEVALSERVICESEARCHREQUEST']._serialized_end=342
-  _globals['_RETRIEVALSERVICESEARCHRESPONSE']._serialized_start=344
-  _globals['_RETRIEVALSERVICESEARCHRESPONSE']._serialized_end=425
-  _globals['_HITS']._serialized_start=427
-  _globals['_HITS']._serialized_end=485
-  _globals['_UPSERTREQUEST']._serialized_start=487
-  _globals['_UPSERTREQUEST']._serialized_end=559
-  _globals['_INDEXEDITEM']._serialized_start=562
-  _globals['_INDEXEDITEM']._serialized_end=723
-  _globals['_UPSERTRESPONSE']._serialized_start=725
-  _globals['_UPSERTRESPONSE']._serialized_end=759
-  _globals['_DELETEREQUEST']._serialized_start=761
-  _globals['_DELETEREQUEST']._serialized_end=794
-  _globals['_DELETERESPONSE']._serialized_start=796
-  _globals['_DELETERESPONSE']._serialized_end=829
-  _globals['_LOADRELEASEREQUEST']._serialized_start=831
-  _globals['_LOADRELEASEREQUEST']._serialized_end=868
-  _globals['_LOADRELEASERESPONSE']._serialized_start=870
-  _globals['_LOADRELEASERESPONSE']._serialized_end=906
-  _globals['_STATSREQUEST']._serialized_start=908
-  _globals['_STATSREQUEST']._serialized_end=922
-  _globals['_STATSRESPONSE']._serialized_start=925
-  _globals['_STATSRESPONSE']._serialized_end=1145
-  _globals['_STATSRESPONSE_DIMSENTRY']._serialized_start=1102
-  _globals['_STATSRESPONSE_DIMSENTRY']._serialized_end=1145
-  _globals['_RETRIEVALSERVICE']._serialized_start=1243
-  _globals['_RETRIEVALSERVICE']._serialized_end=1630
+  _globals['_RETRIEVALSERVICESEARCHREQUEST']._serialized_end=358
+  _globals['_RETRIEVALSERVICESEARCHRESPONSE']._serialized_start=360
+  _globals['_RETRIEVALSERVICESEARCHRESPONSE']._serialized_end=441
+  _globals['_HITS']._serialized_start=443
+  _globals['_HITS']._serialized_end=501
+  _globals['_UPSERTREQUEST']._serialized_start=503
+  _globals['_UPSERTREQUEST']._serialized_end=575
+  _globals['_INDEXEDITEM']._serialized_start=578
+  _globals['_INDEXEDITEM']._serialized_end=739
+  _globals['_UPSERTRESPONSE']._serialized_start=741
+  _globals['_UPSERTRESPONSE']._serialized_end=775
+  _globals['_DELETEREQUEST']._serialized_start=777
+  _globals['_DELETEREQUEST']._serialized_end=810
+  _globals['_DELETERESPONSE']._serialized_start=812
+  _globals['_DELETERESPONSE']._serialized_end=845
+  _globals['_LOADRELEASEREQUEST']._serialized_start=847
+  _globals['_LOADRELEASEREQUEST']._serialized_end=884
+  _globals['_LOADRELEASERESPONSE']._serialized_start=886
+  _globals['_LOADRELEASERESPONSE']._serialized_end=922
+  _globals['_STATSREQUEST']._serialized_start=924
+  _globals['_STATSREQUEST']._serialized_end=938
+  _globals['_STATSRESPONSE']._serialized_start=941
+  _globals['_STATSRESPONSE']._serialized_end=1161
+  _globals['_STATSRESPONSE_DIMSENTRY']._serialized_start=1118
+  _globals['_STATSRESPONSE_DIMSENTRY']._serialized_end=1161
+  _globals['_RETRIEVALSERVICE']._serialized_start=1259
+  _globals['_RETRIEVALSERVICE']._serialized_end=1646
 # @@protoc_insertion_point(module_scope)

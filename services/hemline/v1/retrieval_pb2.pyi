@@ -36,12 +36,14 @@ class VectorQuery(_message.Message):
     def __init__(self, space: _Optional[_Union[VectorSpace, str]] = ..., vector: _Optional[bytes] = ..., dim: _Optional[int] = ..., k: _Optional[int] = ..., filter: _Optional[_Union[_common_pb2.Filter, _Mapping]] = ..., exclude_item_ids: _Optional[_Iterable[str]] = ..., collapse_variants: _Optional[bool] = ...) -> None: ...
 
 class RetrievalServiceSearchRequest(_message.Message):
-    __slots__ = ("release", "queries")
+    __slots__ = ("release", "queries", "tenant")
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     QUERIES_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
     release: str
     queries: _containers.RepeatedCompositeFieldContainer[VectorQuery]
-    def __init__(self, release: _Optional[str] = ..., queries: _Optional[_Iterable[_Union[VectorQuery, _Mapping]]] = ...) -> None: ...
+    tenant: str
+    def __init__(self, release: _Optional[str] = ..., queries: _Optional[_Iterable[_Union[VectorQuery, _Mapping]]] = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class RetrievalServiceSearchResponse(_message.Message):
     __slots__ = ("release", "hits")

@@ -1,0 +1,152 @@
+"""Searches from many callers, gathered into batches for the threads that own the indexes.
+
+A search waits for others only while there are others: after a batch of one it goes at once, after a
+larger one at most `gather_ms`. Tenants take turns, so that one that floods the queue waits for
+itself. The queue is bounded; a search whose caller's deadline has passed is dropped, not answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hemline import metrics
+from hemline.contracts import Hits, VectorQuery
+from hemline.errors import DeadlineError, OverloadedError, UnavailableError
+
+MAX_BATCH = 64  # queries
+
+
+class Index(Protocol):
+    """What answers a batch, on a thread of the queue's."""
+
+    def search_all(self, queries: Sequence[VectorQuery]) -> list[Hits]: ...
+
+
+@dataclass(eq=False)
+class _Search:
+    index: Index
+    queries: Sequence[VectorQuery]
+    deadline: float  # of time.monotonic()
+    future: asyncio.Future[list[Hits]]
+
+
+class SearchQueue:
+    """threads: that own the indexes, one where an index is not safe for concurrent readers.
+
+    max_waiting: searches, beyond them OverloadedError.
+    """
+
+    def __init__(self, threads: int = 1, gather_ms: float = 1.0, max_waiting: int = 1024) -> None:
+        self._gather_s = gather_ms / 1000
+        self._max_waiting = max_waiting
+        self._changed = threading.Condition()  # guards what follows
+        self._by_tenant: OrderedDict[str, deque[_Search]] = OrderedDict()
+        self._waiting = 0
+        self._closed = False
+        self._crowded = False  # the last batch held several searches
+        self._threads = [
+            threading.Thread(target=self._run, name=f"search {number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    async def search(
+        self, index: Index, queries: Sequence[VectorQuery], timeout_s: float, tenant: str = ""
+    ) -> list[Hits]:
+        """The index's answer to these queries.
+
+        Raises OverloadedError when the queue is full, DeadlineError after `timeout_s`,
+        UnavailableError after `close`.
+        """
+        deadline = time.monotonic() + timeout_s
+        future: asyncio.Future[list[Hits]] = asyncio.get_running_loop().create_future()
+        with self._changed:
+            if self._closed:
+                raise UnavailableError("the retrieval is stopping")
+            if self._waiting >= self._max_waiting:
+                metrics.SEARCH_DROPPED.labels("queue_full").inc()
+                raise OverloadedError(f"{self._waiting} searches are waiting; try again shortly")
+            search = _Search(index, queries, deadline, future)
+            self._by_tenant.setdefault(tenant, deque()).append(search)
+            self._waiting += 1
+            self._changed.notify()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError as error:
+            late = f"the search took longer than {timeout_s * 1000:.0f} ms"
+            raise DeadlineError(late) from error
+
+    def close(self) -> None:
+        """Answer what waits, then end the threads."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            now = time.monotonic()
+            late = [search for search in batch if search.deadline <= now or search.future.done()]
+            metrics.SEARCH_DROPPED.labels("deadline").inc(len(late))  # their callers have left
+            for index in dict.fromkeys(s.index for s in batch if s not in late):
+                _answer(index, [s for s in batch if s.index is index and s not in late])
+
+    def _next_batch(self) -> list[_Search]:
+        """The next searches, tenant by tenant; empty when closed and done."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closed)
+            if self._crowded and self._gather_s:
+                self._changed.wait_for(
+                    lambda: self._waiting >= MAX_BATCH or self._closed, self._gather_s
+                )
+            batch: list[_Search] = []
+            queries = 0
+            while self._by_tenant and queries < MAX_BATCH:
+                tenant, searches = self._by_tenant.popitem(last=False)
+                search = searches.popleft()
+                if searches:
+                    self._by_tenant[tenant] = searches  # behind the others
+                batch.append(search)
+                queries += len(search.queries)
+                self._waiting -= 1
+            self._crowded = len(batch) > 1
+            metrics.SEARCH_WAITING.set(self._waiting)
+            return batch
+
+
+def _answer(index: Index, searches: Sequence[_Search]) -> None:
+    queries = [query for search in searches for query in search.queries]
+    metrics.SEARCH_BATCH.observe(len(queries))
+    error: BaseException | None = None
+    hits: list[Hits] = []
+    try:
+        hits = index.search_all(queries)
+    except Exception as failed:  # whatever it is: the callers get it, the thread lives
+        error = failed
+    start = 0
+    for search in searches:
+        of_search = hits[start : start + len(search.queries)]
+        start += len(search.queries)
+        # A loop that is closed has nobody who waits.
+        if not search.future.get_loop().is_closed():
+            search.future.get_loop().call_soon_threadsafe(_resolve, search.future, of_search, error)
+
+
+def _resolve(
+    future: asyncio.Future[list[Hits]], hits: list[Hits], error: BaseException | None
+) -> None:
+    if future.done():  # its caller was cancelled
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(hits)
