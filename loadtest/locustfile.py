@@ -10,6 +10,7 @@ due. See loadtest/README.md; `make loadtest` runs this against a cluster it star
 from __future__ import annotations
 
 import json
+import os
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -31,6 +32,9 @@ from slo import CallFigures, Run, Slo, broken_promises
 from tally import Tally
 from traffic import Act, Shown, Traffic
 
+from hemline.credentials import Credentials
+from hemline.errors import InvalidInputError
+from hemline.tls import ClientTlsSettings, client_tls
 from hemline.v1 import event_pb2, event_pb2_grpc, recommender_pb2, recommender_pb2_grpc
 
 locust.stats.PERCENTILES_TO_CHART = [0.5, 0.99]
@@ -51,6 +55,9 @@ def add_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--shoppers", type=int, default=10_000, help="who come back")
     parser.add_argument("--newcomers", type=float, default=0.1, help="share of the visits, 0 to 1")
     parser.add_argument("--deadline-ms", type=float, default=1000.0, help="of every call")
+    parser.add_argument("--tls-ca", default="", help="PEM file, for a gateway with TLS")
+    parser.add_argument("--tls-client-cert", default="", help="PEM file, for mutual TLS")
+    parser.add_argument("--tls-client-key", default="", help="PEM file, the key of that")
     parser.add_argument("--report", default="", help="JSON file to write")
     parser.add_argument("--slo-p99-ms", type=float, default=slo.p99_ms)
     parser.add_argument("--slo-failed-share", type=float, default=slo.failed_share)
@@ -61,6 +68,18 @@ def add_flags(parser: ArgumentParser) -> None:
 
 def profile_of(options: Any) -> Profile:
     return Profile(options.shape, options.rate, options.seconds)
+
+
+def credentials_of(options: Any) -> Credentials:
+    """The API key comes from HEMLINE_API_KEY: everybody on a machine can read its command lines."""
+    tls = client_tls(
+        ClientTlsSettings(
+            tls_ca=options.tls_ca,
+            tls_client_cert=options.tls_client_cert,
+            tls_client_key=options.tls_client_key,
+        )
+    )
+    return Credentials(tls, os.environ.get("HEMLINE_API_KEY", ""))
 
 
 @events.init.add_listener
@@ -76,6 +95,10 @@ def run_as_long_as_the_profile(environment: Environment, **_: Any) -> None:
         raise SystemExit("--rate, --seconds, --senders and --shoppers must be more than 0")
     if not 0 <= options.newcomers <= 1:
         raise SystemExit(f"--newcomers {options.newcomers:g} is outside 0..1")
+    try:
+        credentials_of(options)
+    except InvalidInputError as error:
+        raise SystemExit(str(error)) from error
     options.num_users = options.spawn_rate = options.senders
     if not isinstance(environment.runner, WorkerRunner):
         options.run_time = options.run_time or int(options.seconds + 1)
@@ -87,9 +110,15 @@ class Sender(User):
     def on_start(self) -> None:
         options: Any = self.environment.parsed_options
         rng = np.random.default_rng()
-        self._deadline_s = options.deadline_ms / 1000
         self._traffic = Traffic(options.shoppers, options.newcomers, rng)
-        self._channel = grpc.insecure_channel(self.host, [("grpc.enable_http_proxy", 0)])
+        credentials = credentials_of(options)
+        channel_options = [("grpc.enable_http_proxy", 0)]
+        self._channel = (
+            grpc.secure_channel(self.host, credentials.tls.credentials(), channel_options)
+            if credentials.tls
+            else grpc.insecure_channel(self.host, channel_options)
+        )
+        self._how = {"timeout": options.deadline_ms / 1000, "metadata": credentials.metadata}
         self._recommender = recommender_pb2_grpc.RecommenderServiceStub(self._channel)
         self._events = event_pb2_grpc.EventServiceStub(self._channel)
         self._calls: dict[str, Callable[[Act], Any]] = {
@@ -138,7 +167,7 @@ class Sender(User):
 
     def _recommend(self, act: Act) -> Any:
         request = recommender_pb2.RecommendRequest(user_id=act.user_id, k=ITEMS, surface="loadtest")
-        return self._recommender.Recommend(request, timeout=self._deadline_s)
+        return self._recommender.Recommend(request, **self._how)
 
     def _record_event(self, act: Act) -> Any:
         event = event_pb2.Event(
@@ -149,25 +178,28 @@ class Sender(User):
             position=act.position,
         )
         request = event_pb2.RecordEventRequest(event=event)
-        return self._events.RecordEvent(request, timeout=self._deadline_s)
+        return self._events.RecordEvent(request, **self._how)
 
     def _similar_items(self, act: Act) -> Any:
         item_id = act.item.item_id if act.item else ""
         request = recommender_pb2.SimilarItemsRequest(
             item_id=item_id, k=ITEMS, user_id=act.user_id, user_weight=0.2
         )
-        return self._recommender.SimilarItems(request, timeout=self._deadline_s)
+        return self._recommender.SimilarItems(request, **self._how)
 
     def _search(self, act: Act) -> Any:
         request = recommender_pb2.SearchRequest(text=act.search_text, k=ITEMS)
-        return self._recommender.Search(request, timeout=self._deadline_s)
+        return self._recommender.Search(request, **self._how)
 
 
 class _Failed(Exception):
-    """A failed call, worded so that locust counts equal failures as one."""
+    """A failed call, worded so that locust counts equal failures as one, and reports the status."""
 
     def __init__(self, error: Any) -> None:
         super().__init__(error.code().name)
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 @events.report_to_master.add_listener

@@ -9,16 +9,17 @@ Flags it does not know go to locust (loadtest/README.md). Exits 0 only if every 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from hemline.cli.client import address_in
+from hemline.cli.client import cluster_in, credentials
+from hemline.cli.verb import add_address
 from hemline.errors import HemlineError, NotFoundError
 from hemline.local.background import stop_cluster
 from hemline.local.up import UpConfig, up_in_background
+from hemline.tls import ClientTls
 
 HERE = Path(__file__).parent
 
@@ -27,23 +28,33 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    home = Path(os.environ.get("HEMLINE_HOME", ".hemline"))
-    parser.add_argument("--home", type=Path, default=home, help="default: %(default)s")
-    parser.add_argument("--gateway", default="", help="HOST:PORT of a cluster that runs elsewhere")
+    add_address(parser)
     args, for_locust = parser.parse_known_args()
-    started = False
+    started, cluster = False, None
     gateway = args.gateway
     if not gateway:
         try:
-            gateway = address_in(args.home)
+            cluster = cluster_in(args.home)
         except NotFoundError:
-            gateway = up_in_background(UpConfig(args.home, base_port=0)).gateway
+            cluster = up_in_background(UpConfig(args.home, base_port=0))
             started = True
+        gateway = cluster.gateway
     try:
-        return run_locust(gateway, args.home / "loadtest", for_locust)
+        tls = credentials(args, cluster).tls
+        return run_locust(gateway, args.home / "loadtest", [*tls_flags(tls), *for_locust])
     finally:
         if started:
             stop_cluster(args.home / "run")
+
+
+def tls_flags(tls: ClientTls | None) -> list[str]:
+    """The files as the locustfile takes them; the API key is in HEMLINE_API_KEY for both."""
+    if tls is None:
+        return []
+    flags = ["--tls-ca", str(tls.ca)]
+    if tls.cert and tls.key:
+        flags += ["--tls-client-cert", str(tls.cert), "--tls-client-key", str(tls.key)]
+    return flags
 
 
 def run_locust(gateway: str, reports: Path, flags: list[str]) -> int:

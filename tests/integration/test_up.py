@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from hemline.cli.client import Gateway
+from hemline.credentials import Credentials
 from hemline.errors import ForbiddenError, UnauthenticatedError, UnavailableError
 from hemline.key_file import create_key
-from hemline.local.certificates import Certificates, make_certificates
+from hemline.local.certificates import make_certificates
 from hemline.local.cluster_file import ClusterRecord, process_of, read_cluster, supervisor_pid
 from hemline.local.triton_server import TritonInstall
 from hemline.v1.common_pb2 import EVENT_KIND_CLICK
@@ -26,6 +27,7 @@ from hemline.v1.recommender_pb2 import SearchRequest
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 PATIENCE_S = 120.0
+LOADTEST = Path(__file__).parents[2] / "loadtest" / "run.py"
 
 
 class Home:
@@ -122,19 +124,20 @@ def test_up_with_tls_and_api_keys_serves_those_alone_who_have_both(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tls, keys = home.folder / "tls", home.folder / "keys.json"
-    make_certificates(tls)
+    client = make_certificates(tls).client
     _, key = create_key(keys, "shop", ["recommend", "users"])
+    _, load_key = create_key(keys, "load", ["recommend", "events", "users"])
     up = home.json(
         *("up", "--detach", "--split", "--base-port", 0, "--tls", tls, "--api-keys", keys)
     )
     try:
         assert home.json("status")["healthy"]
-        with Gateway(up["gateway"], 5.0, Certificates(tls).client, key) as gateway:
+        with Gateway(up["gateway"], 5.0, Credentials(client, key)) as gateway:
             assert gateway.search(SearchRequest(text="red dress", k=3)).items
             with pytest.raises(ForbiddenError, match="needs the scope 'events'"):
                 gateway.record_event("ann", "some item", EVENT_KIND_CLICK)
         with (
-            Gateway(up["gateway"], 5.0, Certificates(tls).client) as without_key,
+            Gateway(up["gateway"], 5.0, Credentials(client)) as without_key,
             pytest.raises(UnauthenticatedError, match="an API key is needed"),
         ):
             without_key.recommend("ann", 3)
@@ -142,6 +145,18 @@ def test_up_with_tls_and_api_keys_serves_those_alone_who_have_both(
             Gateway(up["gateway"], 1.0)
         monkeypatch.setenv("HEMLINE_API_KEY", key)  # of the commands started next
         assert not home.json("recommend", "ann")["info"]["degraded"]
+
+        few = ("bench", "serve", "--seconds", 1, "--users", 5, "--rates", "50%", "--timeout", 10)
+        assert "needs the scope 'events'" in home.hemline(*few, code=1)
+        monkeypatch.setenv("HEMLINE_API_KEY", load_key)
+        measured = home.hemline(*few, "--json")
+        assert load_key not in measured
+        assert json.loads(measured)["quarter"]["load"]["failed"] == {}
+        load = [sys.executable, str(LOADTEST), "--home", str(home.folder), "--rate", "20"]
+        load += ["--seconds", "2", "--slo-p99-ms", "9000", "--slo-send-lag-p99-ms", "9000"]
+        done = subprocess.run([*load, "--deadline-ms", "9000"], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "PASSED: all objectives were met" in done.stdout
     finally:
         home.hemline("down")
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from hemline.bench.arrivals import F64
 from hemline.bench.latency import OK, Calls
+from hemline.credentials import NO_CREDENTIALS, Credentials
 
 Call = Callable[[bytes], Awaitable[bytes]]
 KEPT_ANSWERS = 500
@@ -51,24 +52,33 @@ class Requests:
 
 @asynccontextmanager
 async def raw_calls(
-    address: str, method: str, connections: int, deadline_s: float
+    address: str,
+    method: str,
+    connections: int,
+    deadline_s: float,
+    credentials: Credentials = NO_CREDENTIALS,
 ) -> AsyncIterator[Call]:
     """A unary call of bytes to bytes, over several connections in turn, already connected.
 
     Raises AioRpcError on calling.
     """
+    tls, metadata = credentials.tls, credentials.metadata or None
     async with AsyncExitStack() as stack:
         stubs = []
         for _ in range(connections):
             options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
-            channel = grpc.aio.insecure_channel(address, options=options)
+            channel = (
+                grpc.aio.secure_channel(address, tls.credentials(), options=options)
+                if tls
+                else grpc.aio.insecure_channel(address, options=options)
+            )
             await stack.enter_async_context(channel)
             await asyncio.wait_for(channel.channel_ready(), timeout=10.0)
             stubs.append(channel.unary_unary(method))  # type: ignore[call-arg]  # none: bytes
         turn = cycle(stubs)
 
         def call(request: bytes) -> Awaitable[bytes]:
-            return next(turn)(request, timeout=deadline_s)
+            return next(turn)(request, timeout=deadline_s, metadata=metadata)
 
         yield call
 

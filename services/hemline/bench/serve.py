@@ -24,6 +24,7 @@ from hemline.bench.empty_server import KINDS, empty_server
 from hemline.bench.latency import Calls, LoadFigures, figures
 from hemline.bench.load import Call, Requests, closed_loop, open_loop, raw_calls
 from hemline.bench.shoppers import ShopperPlan, create_shoppers
+from hemline.credentials import NO_CREDENTIALS, Credentials
 from hemline.errors import HemlineError
 from hemline.v1 import recommender_pb2
 
@@ -129,19 +130,24 @@ async def bench_serve(
     item_ids: Sequence[str],
     servers: Callable[[], Families] | None,
     say: Callable[[str], None],
+    credentials: Credentials = NO_CREDENTIALS,
 ) -> ServeReport:
     """Measure the cluster whose gateway `plan` names.
 
     item_ids: of the release it serves, most popular first. servers: finds its processes; None where
-    they run elsewhere. say: takes a line of progress. Raises HemlineError when no answer comes.
+    they run elsewhere. say: takes a line of progress. credentials: for the gateway; the empty
+    server is asked in plaintext, so that TLS and keys are part of what is compared with it.
+    Raises HemlineError when no answer comes.
     """
     rng = np.random.default_rng(plan.seed)
     run_id = f"{time.time_ns() // 1_000_000:x}"
-    events = await create_shoppers(plan.gateway, item_ids, plan.shoppers, run_id, rng, say)
+    events = await create_shoppers(
+        plan.gateway, item_ids, plan.shoppers, run_id, rng, say, credentials
+    )
     requests = Requests([_request(user, plan.k) for user in rng.permutation(list(events))])
     idle = await _idle(servers, say)
     async with AsyncExitStack() as stack:
-        gateway = raw_calls(plan.gateway, METHOD, plan.connections, plan.deadline_s)
+        gateway = raw_calls(plan.gateway, METHOD, plan.connections, plan.deadline_s, credentials)
         bench = _Bench(plan, await stack.enter_async_context(gateway), requests, servers, rng, say)
         closed = await bench.rising()
         peak = max(phase.load.answered_per_s for phase in closed)

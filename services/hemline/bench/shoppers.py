@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -15,6 +16,7 @@ import grpc.aio
 import numpy as np
 
 from hemline.bench.arrivals import Zipf
+from hemline.credentials import NO_CREDENTIALS, Credentials
 from hemline.errors import HemlineError, UnavailableError
 from hemline.rpc import call, connect
 from hemline.statuses import error_from
@@ -52,6 +54,7 @@ async def create_shoppers(
     run_id: str,
     rng: np.random.Generator,
     say: Callable[[str], None],
+    credentials: Credentials = NO_CREDENTIALS,
 ) -> dict[str, int]:
     """Record their events and wait until the store has applied them all; events by user id.
 
@@ -61,12 +64,12 @@ async def create_shoppers(
     counts = rng.integers(plan.least_events, plan.most_events + 1, plan.users)
     events = {f"bench-{run_id}-{n:06d}": int(count) for n, count in enumerate(counts)}
     total = sum(events.values())
-    async with connect(address) as channel:
+    async with connect(address, credentials.tls) as channel:
         began = time.perf_counter()
-        await _record(channel, events, item_ids, rng)
+        await _record(channel, events, item_ids, rng, credentials)
         took_s = time.perf_counter() - began
         say(f"{total:,} events of {plan.users:,} shoppers acknowledged after {took_s:.1f} s")
-        await _applied(channel, events, say)
+        await _applied(channel, events, say, credentials)
         took_s = time.perf_counter() - began
         say(f"all of them in the store after {took_s:.1f} s")
     return events
@@ -77,6 +80,7 @@ async def _record(
     events: dict[str, int],
     item_ids: Sequence[str],
     rng: np.random.Generator,
+    credentials: Credentials,
 ) -> None:
     stub: Any = event_pb2_grpc.EventServiceStub(channel)  # type: ignore[no-untyped-call]
     popularity = Zipf(len(item_ids), _POPULARITY, rng)
@@ -99,7 +103,7 @@ async def _record(
 
     for users in _portions(events, _EVENTS_A_STREAM):
         try:
-            answer = await stub.RecordEvents(stream(users))
+            answer = await stub.RecordEvents(stream(users), metadata=credentials.metadata)
         except grpc.aio.AioRpcError as error:
             raise error_from(error) from error
         if answer.rejected:
@@ -124,13 +128,18 @@ def _portions(events: dict[str, int], most: int) -> list[list[str]]:
 
 
 async def _applied(
-    channel: grpc.aio.Channel, events: dict[str, int], say: Callable[[str], None]
+    channel: grpc.aio.Channel,
+    events: dict[str, int],
+    say: Callable[[str], None],
+    credentials: Credentials,
 ) -> None:
     """Return once the stored history of every user is as long as it must be."""
     stub: Any = user_pb2_grpc.UserServiceStub(channel)  # type: ignore[no-untyped-call]
 
+    get_user = partial(stub.GetUser, metadata=credentials.metadata)
+
     async def is_there(user: str) -> bool:
-        answer = await call(stub.GetUser, user_pb2.GetUserRequest(user_id=user), _CALL_TIMEOUT_S)
+        answer = await call(get_user, user_pb2.GetUserRequest(user_id=user), _CALL_TIMEOUT_S)
         return len(answer.history) >= min(events[user], MAX_HISTORY)
 
     missing, moved, said = list(events), time.perf_counter(), time.perf_counter()

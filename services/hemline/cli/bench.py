@@ -14,6 +14,7 @@ from hemline.cli.verb import Args, Verbs, add_gateway, add_verb, console, print_
 if TYPE_CHECKING:
     from hemline.bench.serve import Rate
     from hemline.bench.shoppers import ShopperPlan
+    from hemline.credentials import Credentials
 
 DEFAULT_RATES = "25%,50%,75%,90%"
 
@@ -73,7 +74,7 @@ def run_serve(args: Args) -> int:
     release = open_release(args.home / "releases")
     ranks = release.array("popularity").argsort()[::-1]
     item_ids = [release.catalogue.item_ids[row] for row in ranks.tolist()]
-    with _cluster(args) as gateway:
+    with _cluster(args) as (gateway, credentials):
         here = not args.gateway
         plan = ServePlan(
             gateway=gateway,
@@ -88,7 +89,7 @@ def run_serve(args: Args) -> int:
         )
         servers = servers_of_cluster(args.home / "run") if here else None
         with asyncio.Runner(loop_factory=precise_loop) as runner:
-            report = runner.run(bench_serve(plan, item_ids, servers, _say))
+            report = runner.run(bench_serve(plan, item_ids, servers, _say, credentials))
     if args.json:
         facts = {"release": release.id, "machine": _machine(), **asdict(report)}
         facts["targets"] = [asdict(target) for target in targets(report)]
@@ -99,22 +100,24 @@ def run_serve(args: Args) -> int:
 
 
 @contextmanager
-def _cluster(args: Args) -> Iterator[str]:
-    """HOST:PORT of the gateway to measure; a cluster started for that is stopped at the end."""
-    from hemline.cli.client import address_in
+def _cluster(args: Args) -> Iterator[tuple[str, Credentials]]:
+    """HOST:PORT of the gateway to measure, and what to show it; a cluster started for that is
+    stopped at the end."""
+    from hemline.cli.client import cluster_in, credentials
+    from hemline.credentials import NO_CREDENTIALS
     from hemline.errors import NotFoundError
     from hemline.local.background import stop_cluster
     from hemline.local.up import UpConfig, up_in_background
 
     if args.gateway:
-        yield args.gateway
+        yield args.gateway, credentials(args, None)
         return
     try:
-        running = address_in(args.home)
+        running = cluster_in(args.home)
     except NotFoundError:
-        running = ""
-    if running:
-        yield running
+        pass
+    else:
+        yield running.gateway, credentials(args, running)
         return
     config = UpConfig(
         home=args.home,
@@ -126,7 +129,7 @@ def _cluster(args: Args) -> Iterator[str]:
     )
     started = up_in_background(config)
     try:
-        yield started.gateway
+        yield started.gateway, NO_CREDENTIALS
     finally:
         stop_cluster(args.home / "run")
 

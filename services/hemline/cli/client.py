@@ -12,12 +12,13 @@ from typing import Any, Self, cast
 
 import grpc
 
+from hemline.credentials import NO_CREDENTIALS, Credentials
 from hemline.errors import NotFoundError, UnauthenticatedError, UnavailableError
 from hemline.local.certificates import open_certificates
 from hemline.local.cluster_file import ClusterRecord, read_cluster, supervisor_pid
 from hemline.rpc import MAX_MESSAGE_BYTES
 from hemline.statuses import error_from
-from hemline.tls import ClientTls, ClientTlsSettings, client_tls
+from hemline.tls import ClientTlsSettings, client_tls
 from hemline.v1 import (
     common_pb2,
     event_pb2,
@@ -46,12 +47,12 @@ class Gateway:
         self,
         address: str,
         timeout_s: float = 10.0,
-        tls: ClientTls | None = None,
-        api_key: str = "",
+        credentials: Credentials = NO_CREDENTIALS,
     ) -> None:
         self.address = address
         self._timeout_s = timeout_s
-        self._metadata = (("x-api-key", api_key),) if api_key else ()
+        self._metadata = credentials.metadata
+        tls = credentials.tls
         self._channel = (
             grpc.secure_channel(address, tls.credentials(), options=_OPTIONS)
             if tls
@@ -158,7 +159,17 @@ def connect(args: Namespace) -> Gateway:
 
     Raises NotFoundError when no cluster is up there, InvalidInputError for certificates of no use.
     """
-    api_key = os.environ.get("HEMLINE_API_KEY", "")
+    cluster = None if args.gateway else cluster_in(args.home)
+    address = cluster.gateway if cluster else args.gateway
+    return Gateway(address, args.timeout, credentials(args, cluster))
+
+
+def credentials(args: Namespace, cluster: ClusterRecord | None) -> Credentials:
+    """What the flags of `verb.add_gateway` and HEMLINE_API_KEY say to show, else the certificates
+    of `cluster`, one of this machine.
+
+    Raises InvalidInputError for certificates of no use.
+    """
     tls = client_tls(
         ClientTlsSettings(
             tls_ca=args.tls_ca,
@@ -166,17 +177,9 @@ def connect(args: Namespace) -> Gateway:
             tls_client_key=args.tls_client_key,
         )
     )
-    if args.gateway:
-        return Gateway(args.gateway, args.timeout, tls, api_key)
-    cluster = cluster_in(args.home)
-    if cluster.tls and tls is None:
+    if tls is None and cluster and cluster.tls:
         tls = open_certificates(Path(cluster.tls)).client
-    return Gateway(cluster.gateway, args.timeout, tls, api_key)
-
-
-def address_in(home: Path) -> str:
-    """HOST:PORT of the gateway that is up in this home. Raises NotFoundError when none is."""
-    return cluster_in(home).gateway
+    return Credentials(tls, os.environ.get("HEMLINE_API_KEY", ""))
 
 
 def cluster_in(home: Path) -> ClusterRecord:

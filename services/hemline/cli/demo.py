@@ -49,7 +49,7 @@ def add_verbs(verbs: Verbs) -> None:
 
 
 def run_demo(args: Args) -> int:
-    from hemline.cli.client import Gateway, address_in
+    from hemline.cli.client import Gateway, cluster_in
     from hemline.cli.demo_stage import cluster_up, release_for
     from hemline.local.background import stop_cluster
 
@@ -60,7 +60,7 @@ def run_demo(args: Args) -> int:
     run = args.home / "run"
     cluster_up(args, out)
     try:
-        with Gateway(address_in(args.home)) as gateway:
+        with Gateway(cluster_in(args.home).gateway) as gateway:
             facts = play(gateway, release.catalogue, run, out)
     finally:
         if not args.keep:

@@ -51,7 +51,15 @@ def add_home(parser: argparse.ArgumentParser) -> None:
 
 
 def add_gateway(parser: argparse.ArgumentParser) -> None:
-    """--gateway and --home, from which `client.connect` finds the cluster to talk to.
+    """The flags from which `client.connect` finds the cluster to talk to, and --timeout."""
+    add_address(parser)
+    parser.add_argument(
+        "--timeout", type=float, default=10.0, metavar="SECONDS", help="default: %(default)g"
+    )
+
+
+def add_address(parser: argparse.ArgumentParser) -> None:
+    """--gateway, --home and the files for TLS, as `client.credentials` reads them.
 
     An API key comes from HEMLINE_API_KEY alone: everybody on a machine can read its command lines.
     """
@@ -73,9 +81,6 @@ def add_gateway(parser: argparse.ArgumentParser) -> None:
             default=os.environ.get(variable, ""),
             help=f"{what} (or {variable}; not needed for a cluster that is up in --home)",
         )
-    parser.add_argument(
-        "--timeout", type=float, default=10.0, metavar="SECONDS", help="default: %(default)g"
-    )
 
 
 def print_json(value: Any) -> None:
