@@ -111,7 +111,7 @@ def draw_run(seed: int) -> tuple[Around, list[Fault]]:
 
 def draw_faults(rng: random.Random, around: Around, count: int) -> list[Fault]:
     """Different ones of all that can happen there, in any order."""
-    targets = ["gateway", "gateway-2", "updater", "retrieval", "reranker"]
+    targets = ["gateway", "gateway-2", "updater", "retrieval", "reranker", "indexer"]
     servers = [name for name in ("kafka", "redis", "triton") if getattr(around, name)]
     possible = [(kind, name) for name in targets for kind in ("kill", "restart", "pause")]
     # What is around counts double, or the rest would hide it.

@@ -28,10 +28,8 @@ from planted import AcknowledgesFirstLog, CommitsFirst, ForgetfulStates
 from hemline.event_log import EventLog
 from hemline.gateway.event_servicer import EventServicer
 from hemline.gateway.recommend import Stages
-from hemline.gateway.servicer import RecommenderServicer
-from hemline.gateway.services import add_services
-from hemline.gateway.shelf import Shelf
-from hemline.gateway.user_servicer import UserServicer
+from hemline.gateway.shelf import Shelves
+from hemline.live_items import LiveItems
 from hemline.local.die_with_parent import PR_SET_PDEATHSIG
 from hemline.releases import Release, open_release
 from hemline.reranker.rerank import BlendReranker
@@ -39,6 +37,7 @@ from hemline.retrieval.index import FlatRetrieval
 from hemline.rpc import Server, ServerSettings, wait_for_signal
 from hemline.updater.update import Updater
 from hemline.user_state import UserStates
+from hemline.v1 import event_pb2_grpc
 from small_world import FakeEncoders
 
 NEVER = Death("publish", -1, after=False)
@@ -80,16 +79,15 @@ BUGS = {
 
 
 async def gateway(log: EventLog, users: UserStates, release: Release, spawn: Spawn) -> None:
-    """As hemline.gateway.__main__ wires it, with retrieval and reranker inside."""
-    shelf = Shelf(release)
-    retrieval, reranker = FlatRetrieval(release), BlendReranker(release)
-    stages = Stages(lambda: shelf, users, FakeEncoders(), retrieval, reranker)
+    """The door for events, as hemline.gateway.__main__ opens it."""
+    items = LiveItems(release)
+    retrieval, reranker = FlatRetrieval(items), BlendReranker(release)
+    stages = Stages(Shelves(items), users, FakeEncoders(), retrieval, reranker)
     server = Server(f"127.0.0.1:{spawn.port}", ServerSettings())
-    recommender = RecommenderServicer(stages, log)
-    add_services(server, recommender, EventServicer(stages, log), UserServicer(stages, log))
+    register = event_pb2_grpc.add_EventServiceServicer_to_server
+    server.add(register, EventServicer(stages, log), "hemline.v1.EventService")
     await server.start()
     await server.run_until_signal()
-    await recommender.exposures_logged()
     retrieval.close()
 
 

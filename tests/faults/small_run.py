@@ -23,6 +23,7 @@ from checker import Finding
 from dying import Call
 from end_state import check_end
 from ledger import Click, Ledger, draw_clicks
+from patience import patience
 from small_cluster import Kept, Nursery
 from small_disk import SmallDisk, small_disk, why_no_small_disk
 from small_processes import Spawn
@@ -39,6 +40,7 @@ from running_redis import free_port
 LOAD_S = 0.8
 SENDERS = 6
 TRY_S = 0.25  # a client's patience with one try
+PATIENCE_S = 30.0  # with all the clicks
 SETTLE_S = 20.0
 DISK_MB = 32  # of which the write-ahead logs take up to 4 each
 RECONNECT = [
@@ -182,12 +184,21 @@ class _Run:
         outcome = self.outcome
         try:
             faults = [asyncio.create_task(self._inject(fault)) for fault in self.plan.faults]
-            await self._send_all()
-            await asyncio.gather(*faults)
+            sending = asyncio.gather(self._send_all(), *faults)
+            async for _ in patience(PATIENCE_S):
+                if sending.done():
+                    break
+            if sending.done():
+                await sending  # raises what went wrong in us
+            else:
+                sending.cancel()
+                await asyncio.wait((sending,))
+                patience_s = f"within {PATIENCE_S:g} s"
+                outcome.findings.append(Finding("the gateway did not come back", 1, patience_s))
             findings, records, settled_s = await check_end(
                 self.ledger, self.log, self.users, SETTLE_S
             )
-            outcome.findings = findings
+            outcome.findings += findings
             outcome.settled_s = SETTLE_S if settled_s is None else settled_s
             outcome.repeated = checker.repeats(records)
         finally:

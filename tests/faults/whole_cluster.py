@@ -36,7 +36,7 @@ from small_world import CLIP_DIM, TOWER_DIM, build_small_release
 
 # Dying on purpose is no reason to give up.
 POLICY = RestartPolicy(most_deaths=1_000)
-SECOND_GATEWAY_PORT = 4  # above the base; `hemline.local.ports` leaves it free
+SECOND_GATEWAY_PORT = 30  # above the base; `hemline.local.ports` leaves it free
 
 
 @dataclass(frozen=True)
