@@ -16,7 +16,9 @@ from hemline.errors import InvalidInputError, NotFoundError
 from hemline_training.recommenders import MODELS, recommender
 from hemline_training.recommenders.base import Feedback, Recommender, blocks
 from hemline_training.recommenders.baselines import MostPopular, RecentPopular, SegmentPopular
+from hemline_training.recommenders.content import ContentCosine
 from hemline_training.recommenders.ease import Ease
+from hemline_training.recommenders.graphsage import GraphSage
 from hemline_training.recommenders.inverse import invert_in_place
 from hemline_training.recommenders.lightgcn import LightGCN
 from hemline_training.recommenders.neural_cf import NeuralCF
@@ -46,6 +48,10 @@ COLLABORATIVE: dict[str, Callable[[int], Recommender]] = {
         learning_rate=0.02,
         weight_decay=1e-3,
         seed=seed,
+    ),
+    "content": lambda seed: ContentCosine(),
+    "graphsage": lambda seed: GraphSage(
+        dim=16, epochs=20, batch_size=64, learning_rate=0.02, seed=seed
     ),
     "lightgcn": lambda seed: LightGCN(
         dim=8, layers=2, epochs=40, batch_size=128, learning_rate=0.05, seed=seed
@@ -172,6 +178,7 @@ def test_a_user_and_an_item_without_events_harm_nobody(name):
         Feedback(
             likes=wider,
             times_ms=(wider * 1_700_000_000_000).astype(np.int64),
+            content=np.vstack([feedback.content, np.zeros((1, 8))]).astype(np.float32),
             users=pa.table({"age_group": ["18-24"] * (USERS + 1), "gender": [None] * (USERS + 1)}),
         )
     )

@@ -27,6 +27,7 @@ MODELS: dict[str, Callable[[int], Recommender]] = {
     "ncf-bce": lambda seed: _neural_cf("bce", seed),
     "ncf-mse": lambda seed: _neural_cf("mse", seed),
     "lightgcn": lambda seed: _lightgcn(seed),
+    "graphsage": lambda seed: _graphsage(seed),
 }
 
 
@@ -53,3 +54,9 @@ def _tfidf(seed: int) -> Recommender:
     from hemline_training.recommenders.tfidf import TfidfOneHot
 
     return TfidfOneHot(seed=seed)
+
+
+def _graphsage(seed: int) -> Recommender:
+    from hemline_training.recommenders.graphsage import GraphSage
+
+    return GraphSage(seed=seed)
