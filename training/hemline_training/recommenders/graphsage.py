@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from hemline.vectors import F32
 from hemline_training.recommenders.base import I64, Feedback, Recommender
-from hemline_training.recommenders.neighbourhood import NO_NODE, Graph
+from hemline_training.recommenders.neighbourhood import NO_NODE, Graph, draw
 from hemline_training.recommenders.pairs import Pairs
 
 SEGMENTS = ("age_group", "gender")
@@ -69,10 +69,14 @@ class SageNet(nn.Module):
 
 @dataclass
 class GraphSage(Recommender):
-    """near: neighbours drawn a node, at the first and at the second hop."""
+    """near: neighbours drawn a node, at the first and at the second hop. cold_share: of examples
+    are shown without anybody's likes, an item by its attributes alone and a user by their segments,
+    so that the network learns to do without (Volkovs et al., "DropoutNet", NeurIPS 2017).
+    """
 
     dim: int = 64
     near: tuple[int, int] = (10, 5)
+    cold_share: float = 0.2
     epochs: int = 10
     batch_size: int = 512
     learning_rate: float = 3e-3
@@ -143,11 +147,14 @@ class GraphSage(Recommender):
 
     def _sampled(self, seeds: I64, barred: I64, rng: np.random.Generator) -> Tensor:
         """Second-layer outputs of the seeds (s,) from their sampled neighbourhoods: (s, dim)."""
-        first = self._graph.draw(seeds, self.near[0], rng, barred)
+        graph, cold = self._graph, rng.random(len(seeds)) < self.cold_share
+        first = draw(graph.adjacency, seeds, self.near[0], rng, barred)
+        first[cold] = draw(graph.described, seeds[cold], self.near[0], rng, barred[cold])
         nodes, at = np.unique(np.concatenate([seeds, first.ravel()]), return_inverse=True)
         known = nodes != NO_NODE
         nodes, at = nodes[known], at - int(not known[0])
-        second = self._graph.draw(nodes, self.near[1], rng, np.full(len(nodes), NO_NODE))
+        none = np.full(len(nodes), NO_NODE)
+        second = draw(graph.adjacency, nodes, self.near[1], rng, none)
         below, at_below = np.unique(np.concatenate([nodes, second.ravel()]), return_inverse=True)
         known = below != NO_NODE
         below, at_below = below[known], at_below - int(not known[0])
