@@ -116,6 +116,7 @@ def test_the_verbs_are_those_promised() -> None:
             "demo",
             "catalog import",
             "data import",
+            "data images",
             "catalog demo",
             "train",
             "train clip",

@@ -1,4 +1,4 @@
-"""Verbs about data sets: data import."""
+"""Verbs about data sets: data import, data images."""
 
 from __future__ import annotations
 
@@ -46,6 +46,59 @@ def add_verbs(verbs: Verbs) -> None:
     bring.add_argument(
         "--map", metavar="FILE", type=Path, help="JSON: which column is what (docs/data.md)"
     )
+
+    images = add_verb(
+        inner,
+        "images",
+        run_images,
+        "fetch the pictures that an imported catalogue names by address; goes on where it stopped",
+        "hemline data images .hemline/data/asos --at-once 32",
+    )
+    images.add_argument("folder", metavar="FOLDER", type=Path, help="what `data import` wrote")
+    images.add_argument(
+        "--at-once", type=int, default=16, metavar="N", help="requests (default: %(default)d)"
+    )
+    images.add_argument(
+        "--per-host", type=int, default=2, metavar="N", help="of them, default: %(default)d"
+    )
+    images.add_argument(
+        "--max-gb", type=float, default=50.0, metavar="GB", help="then stop (default: %(default)g)"
+    )
+    images.add_argument(
+        "--allow-network",
+        action="append",
+        default=[],
+        metavar="CIDR",
+        help="addresses that may be asked although they are not public, as 10.1.0.0/16",
+    )
+
+
+def run_images(args: Args) -> int:
+    from ipaddress import ip_network
+
+    from hemline.errors import InvalidInputError
+    from hemline_training.image_download.download import Settings, download_images
+    from hemline_training.image_download.politeness import Manners
+
+    try:
+        allowed = tuple(ip_network(network) for network in args.allow_network)
+    except ValueError as error:
+        raise InvalidInputError("--allow-network", str(error)) from error
+    for flag, value in (("--at-once", args.at_once), ("--per-host", args.per_host)):
+        if not 1 <= value <= 256:
+            raise InvalidInputError(flag, f"{value} is not from 1 to 256")
+    settings = Settings(
+        at_once=args.at_once,
+        max_total_bytes=round(args.max_gb * 1e9),
+        manners=Manners(per_host=args.per_host),
+        allowed=allowed,
+    )
+    report = download_images(args.folder, settings)
+    if args.json:
+        print_json(report.to_json())
+    else:
+        print(report.to_text(), end="")
+    return 0 if report.with_image or not report.items else 1
 
 
 def run_import(args: Args) -> int:
