@@ -120,6 +120,7 @@ def test_the_verbs_are_those_promised() -> None:
             "catalog demo",
             "train",
             "train clip",
+            "train attributes",
             "evaluate clip",
             "release list",
             "release promote",

@@ -211,6 +211,14 @@ def test_city_and_region_are_completed_from_each_other_and_marked(tmp_path: Path
     }
 
 
+def test_an_id_of_many_columns_that_is_too_long_is_its_digest(tmp_path: Path) -> None:
+    rows = [{"a": "x" * 90, "b": n * 90, "i": 1} for n in ("y", "z", "y")]
+    columns = {"events": {"columns": {"user_id": ["a", "b"], "item_id": "i"}}}
+    source = write_csv(tmp_path / "log.csv", rows)
+    done = imported("table", source, tmp_path / "out", columns=columns)
+    assert [len(user["user_id"]) for user in done.users] == [32, 32]
+
+
 def test_tables_that_bear_the_schemas_names_need_no_map(tmp_path: Path) -> None:
     source = write_csv(
         tmp_path / "events.csv",

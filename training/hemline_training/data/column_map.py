@@ -6,13 +6,15 @@
                                      "other": "skip"}}},
      "items": {"file": "products.csv", "columns": {"item_id": "sku", "title": "name"}}}
 
-A column is a name, a list of names (joined by ":"; for `attributes` each by its name),
+A column is a name, a list of names (joined by ":", their digest where that is too long for an id;
+for `attributes` each by its name),
 {"constant": value}, or {"column": …, "values": {from: to}} whose "other" says what becomes of a
 value that is not listed: "keep" (the default), "skip" the row, or count it as "bad".
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from hemline.errors import DataError, InvalidInputError
+from hemline_training.data.checks import MAX_ID_CHARACTERS
 from hemline_training.data.convert import COLUMNS
 from hemline_training.data.values import text
 
@@ -56,6 +59,8 @@ class Column:
         else:
             parts = [text(row.get(name)) for name in self.names]
             value = ":".join(part or "" for part in parts) if any(parts) else None
+            if value is not None and len(value) > MAX_ID_CHARACTERS:
+                value = hashlib.blake2b(value.encode(), digest_size=16).hexdigest()
         if not self.values:
             return value
         found = text(value)
