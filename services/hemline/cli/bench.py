@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from hemline.cli.bench_retrieval import add_verb_retrieval
 from hemline.cli.cluster import add_backing
 from hemline.cli.verb import Args, Verbs, add_gateway, add_verb, console, print_json
 
@@ -22,6 +23,7 @@ DEFAULT_RATES = "25%,50%,75%,90%"
 def add_verbs(verbs: Verbs) -> None:
     bench = verbs.add_parser("bench", help="measure speed and cost")
     inner = bench.add_subparsers(metavar="VERB", required=True)
+    add_verb_retrieval(inner)
     serve = add_verb(
         inner,
         "serve",

@@ -58,7 +58,9 @@ class ReleaseLoader:
                 return self._retrieval.items
             release = await asyncio.to_thread(open_release, self._root, release_id)
             self._check_room(release)
-            loaded = await asyncio.to_thread(lambda: LoadedRelease(LiveItems(release)))
+            loaded = await asyncio.to_thread(
+                lambda: LoadedRelease(LiveItems(release), self._retrieval.kind)
+            )
             await self.follow(loaded.items)
             await asyncio.to_thread(_warm, loaded)
             self._retrieval.flip(loaded)

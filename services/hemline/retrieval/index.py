@@ -23,7 +23,7 @@ from hemline.errors import InvalidInputError, ReleaseError
 from hemline.filters import check_filter
 from hemline.live_items import LiveItems, LiveView
 from hemline.releases import Release
-from hemline.retrieval.loaded_release import BRIEF, LoadedRelease
+from hemline.retrieval.loaded_release import BRIEF, LoadedRelease, check_kind
 from hemline.retrieval.queue import SearchQueue
 
 MAX_K = 1000
@@ -36,7 +36,8 @@ class FlatRetrieval:
     """Exact search over one release; the in-process form of `contracts.Retrieval`.
 
     items: the release, or its live items, which others may share. threads: that search catalogues
-    of more than BRIEF items. gather_ms, max_waiting: see `SearchQueue`.
+    of more than BRIEF items. gather_ms, max_waiting: see `SearchQueue`. kind: of the
+    indexes, one of `loaded_release.KINDS`; raises InvalidInputError for another.
     """
 
     def __init__(
@@ -45,10 +46,12 @@ class FlatRetrieval:
         threads: int = 1,
         gather_ms: float = 1.0,
         max_waiting: int = 1024,
+        kind: str = "exact",
     ) -> None:
         live = LiveItems(items) if isinstance(items, Release) else items
         self._queue = SearchQueue(threads, gather_ms, max_waiting)
-        self._current = LoadedRelease(live)
+        self.kind = check_kind(kind)
+        self._current = LoadedRelease(live, self.kind)
         self._loaded = {live.release.id: self._current}
         metrics.INDEX_ITEMS.set(live.view.count)
 

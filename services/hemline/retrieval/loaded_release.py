@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 
 from hemline import metrics
 from hemline.contracts import NO_ROWS, Hits, Rows, Space, VectorQuery
+from hemline.errors import InvalidInputError
 from hemline.filters import Mask
 from hemline.live_items import LiveItems, LiveView, Matching
+from hemline.retrieval.approximate import ApproximateIndex
 from hemline.retrieval.exact import ExactIndex
 from hemline.retrieval.spectral import FEW, SpectralIndex, head_of
 from hemline.retrieval.spectral_batch import Search, SpectralBatch
@@ -26,6 +29,11 @@ _NO_SCORES = np.zeros(0, np.float32)
 # A scan of so few items takes half a millisecond, and handing it to a thread a tenth: it runs where
 # it is asked for, and alone.
 BRIEF = 100_000
+
+# exact: the faster of the two exact ones for these vectors. hnsw, ivf: approximate, above BRIEF.
+IndexKind = Literal["exact", "spectral", "int8", "hnsw", "ivf"]
+KINDS: tuple[IndexKind, ...] = get_args(IndexKind)
+AnyIndex = ExactIndex | SpectralIndex | ApproximateIndex
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +50,13 @@ class _Plan:
 class LoadedRelease:
     """The indexes of one release and its live items. Searches run on any number of threads."""
 
-    def __init__(self, items: LiveItems) -> None:
+    def __init__(self, items: LiveItems, kind: IndexKind = "exact") -> None:
         self.items = items
         self.release = items.release
-        self._indexes: dict[Space, ExactIndex | SpectralIndex] = {
-            "tower": _index_of(self.release.item_tower),
-            "content": _index_of(self.release.item_content),
+        self.kind = kind
+        self._indexes: dict[Space, AnyIndex] = {
+            "tower": _index_of(self.release.item_tower, kind),
+            "content": _index_of(self.release.item_content, kind),
         }
         self._batches: dict[Space, SpectralBatch] = {
             space: SpectralBatch(index)
@@ -143,12 +152,27 @@ def _is_broad(plan: _Plan) -> bool:
     return plan.matching.base_count > max(FEW, 4 * plan.wanted)
 
 
-def _index_of(vectors: F32) -> ExactIndex | SpectralIndex:
-    """The faster of two exact indexes: one reads few dimensions, the other few bits."""
+def check_kind(kind: str) -> IndexKind:
+    """Raises InvalidInputError for a kind of index that there is none of."""
+    if kind not in KINDS:
+        raise InvalidInputError("index", f"{kind!r} is not one of {', '.join(KINDS)}")
+    return kind
+
+
+def _index_of(vectors: F32, kind: IndexKind) -> AnyIndex:
+    if kind == "int8":
+        return ExactIndex(vectors)
     head = head_of(vectors)
-    if 2 * head.shape[1] <= vectors.shape[1]:
-        return SpectralIndex(vectors, head)
-    return ExactIndex(vectors)
+    # The faster of two exact indexes: one reads few dimensions, the other few bits.
+    few_directions = 2 * head.shape[1] <= vectors.shape[1]
+    exact = (
+        SpectralIndex(vectors, head)
+        if few_directions or kind == "spectral"
+        else ExactIndex(vectors)
+    )
+    if kind in ("hnsw", "ivf") and len(vectors) > BRIEF:
+        return ApproximateIndex(vectors, kind, exact)
+    return exact
 
 
 def _without(matching: Matching, exclude: Rows, view: LiveView) -> Matching:

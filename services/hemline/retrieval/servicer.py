@@ -58,7 +58,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
             items=view.count,
             deleted=len(view) - view.count,
             dims={space: self._retrieval.dim(space) for space in SPACES.values()},
-            index_kind="flat",
+            index_kind=self._retrieval.kind,
             bytes=self._retrieval.memory_bytes(),
         )
 

@@ -1,0 +1,172 @@
+"""What `bench retrieval` compares: our indexes, and others' with the same vectors, one thread each.
+
+Others come with the extra `bench` (hnswlib, usearch, Qdrant's local mode); what is not installed is
+left out and said.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any, Protocol
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from hemline.filters import Mask
+from hemline.retrieval.approximate import ApproximateIndex
+from hemline.retrieval.exact import ExactIndex
+from hemline.retrieval.spectral import FEW, SpectralIndex, head_of
+from hemline.retrieval.spectral_batch import Search, SpectralBatch
+from hemline.vectors import F32
+
+Ids = npt.NDArray[np.integer]
+
+
+class Contender(Protocol):
+    """name: as in the table. filters: whether it can leave items out. keeps: whether it searches
+    the vectors it is given and not a copy."""
+
+    name: str
+    filters: bool
+    keeps: bool
+
+    def search(self, queries: F32, k: int, allowed: Mask | None) -> list[Ids]:
+        """For each query (b, d) the k nearest items, best first."""
+
+
+class Ours:
+    """One of our indexes, alone or with its batches."""
+
+    filters = True
+    keeps = True
+
+    def __init__(self, vectors: F32, kind: str) -> None:
+        self.name = f"hemline {kind}"
+        self._all = np.ones(len(vectors), dtype=bool)
+        self._batch: SpectralBatch | None = None
+        self._index: ExactIndex | SpectralIndex | ApproximateIndex
+        if kind == "int8":
+            self._index = ExactIndex(vectors)
+            return
+        exact = SpectralIndex(vectors, head_of(vectors))
+        if kind == "hnsw":
+            self._index = ApproximateIndex(vectors, "hnsw", exact)
+        elif kind == "ivf":
+            self._index = ApproximateIndex(vectors, "ivf", exact)
+        else:
+            self._index, self._batch = exact, SpectralBatch(exact)
+
+    def search(self, queries: F32, k: int, allowed: Mask | None) -> list[Ids]:
+        mask = self._all if allowed is None else allowed
+        matching = int(np.count_nonzero(mask))
+        most = min(k, matching)
+        if self._batch is not None and len(queries) > 1 and matching > max(FEW, 4 * k):
+            searches = [Search(query, most, mask, matching) for query in queries]
+            return [rows for rows, _ in self._batch.search(searches)]
+        return [self._index.search(query, most, mask, matching)[0] for query in queries]
+
+
+class FaissFlat:
+    name = "faiss IndexFlatIP"
+    filters = True
+    keeps = False
+
+    def __init__(self, vectors: F32) -> None:
+        faiss.omp_set_num_threads(1)
+        self._index = faiss.IndexFlatIP(vectors.shape[1])
+        self._index.add(vectors)
+
+    def search(self, queries: F32, k: int, allowed: Mask | None) -> list[Ids]:
+        parameters = None
+        if allowed is not None:
+            bits = np.packbits(allowed, bitorder="little")
+            selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(bits))
+            parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
+        _, found = self._index.search(queries, k, params=parameters)
+        return [row[row >= 0] for row in found]
+
+
+class Hnswlib:
+    name = "hnswlib"
+    filters = False  # by a call into Python for each item it meets
+    keeps = False
+
+    def __init__(self, vectors: F32) -> None:
+        import hnswlib
+
+        self._index: Any = hnswlib.Index(space="ip", dim=vectors.shape[1])
+        self._index.init_index(len(vectors), ef_construction=100, M=32)
+        self._index.set_num_threads(1)
+        self._index.add_items(vectors, num_threads=2)
+
+    def search(self, queries: F32, k: int, allowed: Mask | None) -> list[Ids]:
+        self._index.set_ef(max(128, 3 * k))
+        found, _ = self._index.knn_query(queries, k=k, num_threads=1)
+        return list(found)
+
+
+class Usearch:
+    name = "usearch"
+    filters = False
+    keeps = False
+
+    def __init__(self, vectors: F32) -> None:
+        from usearch.index import Index
+
+        self._index: Any = Index(
+            ndim=vectors.shape[1], metric="ip", dtype="f32", connectivity=32, expansion_add=100
+        )
+        self._index.add(np.arange(len(vectors)), vectors, threads=2)
+
+    def search(self, queries: F32, k: int, allowed: Mask | None) -> list[Ids]:
+        self._index.expansion_search = max(128, 3 * k)
+        found = self._index.search(queries, k, threads=1)
+        return [np.asarray(found.keys)] if len(queries) == 1 else list(np.asarray(found.keys))
+
+
+class QdrantLocal:
+    """Its filters look at a payload; ours is one number, of which a range is allowed."""
+
+    name = "qdrant local"
+    filters = True
+    keeps = False
+
+    def __init__(self, vectors: F32, place: npt.NDArray[np.int64]) -> None:
+        """place: int (n,), where each item stands among 1,000,000 for filters."""
+        from qdrant_client import QdrantClient, models
+
+        self._models: Any = models
+        self._client: Any = QdrantClient(":memory:")
+        dot = models.VectorParams(size=vectors.shape[1], distance=models.Distance.DOT)
+        self._client.create_collection("items", vectors_config=dot)
+        self._client.upload_collection(
+            "items",
+            vectors=vectors,
+            payload=[{"place": int(p)} for p in place],
+            ids=range(len(vectors)),
+        )
+        self._place = place
+
+    def search(self, queries: F32, k: int, allowed: Mask | None) -> list[Ids]:
+        models, condition = self._models, None
+        if allowed is not None:
+            below = models.Range(lte=int(self._place[allowed].max()))
+            condition = models.Filter(must=[models.FieldCondition(key="place", range=below)])
+        return [
+            np.array(
+                [
+                    point.id
+                    for point in self._client.query_points(
+                        "items", query=query, limit=k, query_filter=condition
+                    ).points
+                ]
+            )
+            for query in queries
+        ]
+
+
+def missing() -> list[str]:
+    """The others that are not installed."""
+    modules = {"hnswlib": "hnswlib", "usearch": "usearch", "qdrant local": "qdrant_client"}
+    return [name for name, module in modules.items() if importlib.util.find_spec(module) is None]

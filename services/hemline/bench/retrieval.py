@@ -1,0 +1,224 @@
+"""`hemline bench retrieval`: how fast, how true and how large our indexes are, beside others'.
+
+All contenders for one set of vectors take turns, batch by batch, so that whatever else the machine
+does disturbs them alike; ratios are of processor times. Recall is against scores of every item in
+float32: the share of a query's k results that score no worse than the true k-th.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import psutil
+
+from hemline.bench.contenders import (
+    Contender,
+    FaissFlat,
+    Hnswlib,
+    Ours,
+    QdrantLocal,
+    Usearch,
+    missing,
+)
+from hemline.bench.vector_sets import VectorSet, drawn_set, real_set
+from hemline.filters import Mask
+from hemline.releases import Release
+from hemline.vectors import F32
+
+K = 100
+_TIE = 1e-5  # scores this near are the same: sums of float32 differ in their order
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. filter: share of the items that may be found. qps, p50_ms: by the
+    clock, p50 of one batch. cpu_ms: of one query. ratio_to_faiss_flat: of its cpu_ms to ours.
+    rss_mb: what the index added to the process, with its vectors."""
+
+    items: int
+    dim: int
+    vectors: str
+    batch: int
+    index: str
+    filter: float
+    threads: int
+    device: str
+    qps: float
+    p50_ms: float
+    cpu_ms: float
+    recall_at_10: float
+    recall_at_100: float
+    ratio_to_faiss_flat: float
+    rss_mb: float
+
+
+@dataclass(frozen=True)
+class RetrievalPlan:
+    """drawn: (items, dim) of each drawn set. graphs_up_to: items, as building a graph is slow.
+    rounds: batches each contender gets of every size and filter."""
+
+    drawn: Sequence[tuple[int, int]] = ((200_000, 128), (1_000_000, 128))
+    batches: Sequence[int] = (1, 16)
+    filters: Sequence[float] = (1.0, 0.5, 0.1, 0.01, 0.001)
+    graphs_up_to: int = 200_000
+    rounds: int = 20
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class RetrievalReport:
+    rows: list[Row]
+    not_installed: list[str]
+
+
+def bench_retrieval(
+    plan: RetrievalPlan, release: Release, say: Callable[[str], None]
+) -> RetrievalReport:
+    """Measure everything of the plan; `say` is told what is going on."""
+    rng = np.random.default_rng(plan.seed)
+    queries = max(plan.batches) * 4
+    rows: list[Row] = []
+    for name in ("item_content", "item_tower"):
+        vectors = np.ascontiguousarray(getattr(release, name))
+        rows += _measure(real_set(f"{name} of {release.id}", vectors, queries, rng), plan, rng, say)
+    for items, dim in plan.drawn:
+        drawn = drawn_set(np.asarray(release.item_content), items, dim, queries, rng)
+        rows += _measure(drawn, plan, rng, say)
+    return RetrievalReport(rows, missing())
+
+
+def _measure(
+    vectors: VectorSet, plan: RetrievalPlan, rng: np.random.Generator, say: Callable[[str], None]
+) -> list[Row]:
+    place = rng.permutation(len(vectors.items))
+    contenders = _contenders(vectors, plan, place, say)
+    rows: list[Row] = []
+    for share in plan.filters:
+        allowed = None if share == 1.0 else place < max(1, round(share * len(place)))
+        true = [_true_scores(vectors.items, query, allowed) for query in vectors.queries]
+        for batch in plan.batches:
+            taking = [each for each in contenders if allowed is None or each[0].filters]
+            slow = max(1, plan.rounds // (batch if batch < 4 else 4))
+            say(f"{vectors.name}: {share:.1%} of the items, batches of {batch}")
+            timed = _take_turns([each for each, _ in taking], vectors.queries, batch, allowed, slow)
+            flat_cpu_ms = timed[0].cpu_ms
+            for (contender, rss_mb), took in zip(taking, timed, strict=True):
+                recalls = [
+                    float(np.mean([_recall(vectors, q, ids, true[q], k) for q, ids in took.found]))
+                    for k in (10, K)
+                ]
+                rows.append(
+                    Row(
+                        items=len(vectors.items),
+                        dim=vectors.items.shape[1],
+                        vectors=vectors.name,
+                        batch=batch,
+                        index=contender.name,
+                        filter=share,
+                        threads=1,
+                        device="cpu",
+                        qps=round(1000 * batch / took.mean_ms, 1),
+                        p50_ms=round(took.p50_ms, 3),
+                        cpu_ms=round(took.cpu_ms, 3),
+                        recall_at_10=round(recalls[0], 4),
+                        recall_at_100=round(recalls[1], 4),
+                        ratio_to_faiss_flat=round(flat_cpu_ms / took.cpu_ms, 4),
+                        rss_mb=round(rss_mb, 1),
+                    )
+                )
+    return rows
+
+
+def _contenders(
+    vectors: VectorSet,
+    plan: RetrievalPlan,
+    place: np.typing.NDArray[np.int64],
+    say: Callable[[str], None],
+) -> list[tuple[Contender, float]]:
+    """Each with the megabytes it took."""
+    items = vectors.items
+    makers: dict[str, Callable[[], Contender]] = {
+        "IndexFlatIP": lambda: FaissFlat(items),
+        "hemline spectral": lambda: Ours(items, "spectral"),
+        "hemline int8": lambda: Ours(items, "int8"),
+    }
+    absent = missing()
+    if len(items) <= plan.graphs_up_to:
+        makers["hemline hnsw"] = lambda: Ours(items, "hnsw")
+        makers["hemline ivf"] = lambda: Ours(items, "ivf")
+        makers["hnswlib"] = lambda: Hnswlib(items)
+        makers["usearch"] = lambda: Usearch(items)
+    if len(items) <= 50_000:
+        makers["qdrant local"] = lambda: QdrantLocal(items, place)
+    built: list[tuple[Contender, float]] = []
+    for name, make in makers.items():
+        if name in absent:
+            continue
+        say(f"{vectors.name}: building {name}")
+        before = _rss_mb()
+        contender = make()
+        own = items.nbytes / 1e6 if contender.keeps else 0.0
+        built.append((contender, max(_rss_mb() - before, 0.0) + own))
+    return built
+
+
+@dataclass
+class _Took:
+    mean_ms: float  # of a batch, by the clock
+    p50_ms: float
+    cpu_ms: float  # of a query, median
+    found: list[tuple[int, np.typing.NDArray[np.integer]]]  # query, its ids
+
+
+def _take_turns(
+    contenders: Sequence[Contender], queries: F32, batch: int, allowed: Mask | None, rounds: int
+) -> list[_Took]:
+    wall: list[list[float]] = [[] for _ in contenders]
+    cpu: list[list[float]] = [[] for _ in contenders]
+    found: list[list[tuple[int, np.typing.NDArray[np.integer]]]] = [[] for _ in contenders]
+    for turn in range(rounds + 1):
+        places = [(turn * batch + place) % len(queries) for place in range(batch)]
+        asked = np.ascontiguousarray(queries[places])
+        for number, contender in enumerate(contenders):
+            began, cpu_began = time.perf_counter(), time.process_time()
+            ids = contender.search(asked, K, allowed)
+            if turn == 0:  # the first one warms up
+                continue
+            cpu[number].append((time.process_time() - cpu_began) * 1000 / batch)
+            wall[number].append((time.perf_counter() - began) * 1000)
+            found[number] += zip(places, ids, strict=True)
+    return [
+        _Took(float(np.mean(w)), float(np.median(w)), float(np.median(c)), f)
+        for w, c, f in zip(wall, cpu, found, strict=True)
+    ]
+
+
+def _true_scores(items: F32, query: F32, allowed: Mask | None) -> F32:
+    """The K best scores, best first."""
+    scores = items @ query
+    if allowed is not None:
+        scores = scores[allowed]
+    kept = min(K, len(scores))
+    best: F32 = np.sort(np.partition(scores, -kept)[-kept:])[::-1]
+    return best
+
+
+def _recall(
+    vectors: VectorSet, query: int, ids: np.typing.NDArray[np.integer], true: F32, k: int
+) -> float:
+    wanted = min(k, len(true))
+    scores = vectors.items[ids[:wanted]] @ vectors.queries[query]
+    return float(np.count_nonzero(scores >= true[wanted - 1] - _TIE)) / wanted
+
+
+def _rss_mb() -> float:
+    gc.collect()
+    return float(psutil.Process().memory_info().rss) / 1e6
+
+
+def as_json(report: RetrievalReport) -> dict[str, object]:
+    return {"rows": [asdict(row) for row in report.rows], "not_installed": report.not_installed}

@@ -1,0 +1,137 @@
+"""bench retrieval: our indexes beside others', one thread each."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from hemline.cli.verb import Args, Verbs, add_home, add_verb, console, print_json
+
+if TYPE_CHECKING:
+    from hemline.bench.retrieval import RetrievalReport
+
+
+def add_verb_retrieval(inner: Verbs) -> None:
+    parser = add_verb(
+        inner,
+        "retrieval",
+        run,
+        "measure vector search: speed, recall and memory, beside other libraries",
+        "hemline bench retrieval --drawn 200000x128,1000000x128\n"
+        "hemline bench retrieval --drawn '' --batches 1 --json",
+    )
+    parser.add_argument(
+        "--drawn",
+        default="200000x128,1000000x128",
+        metavar="NxD,…",
+        help="sets to draw beside the release's vectors (default: %(default)s)",
+    )
+    parser.add_argument("--batches", default="1,16", metavar="B,…", help="default: %(default)s")
+    parser.add_argument(
+        "--filters",
+        default="1,.5,.1,.01,.001",
+        metavar="SHARE,…",
+        help="of items that may be found (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--graphs-up-to",
+        type=int,
+        default=200_000,
+        metavar="N",
+        help="items, for indexes that take minutes to build (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=20, help="batches each (default: %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of vectors and filters")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    add_home(parser)
+
+
+def run(args: Args) -> int:
+    import os
+
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before NumPy comes
+
+    from hemline.bench.retrieval import RetrievalPlan, as_json, bench_retrieval
+    from hemline.errors import SetupError
+    from hemline.releases import open_release
+
+    if args.device != "cpu":
+        raise SetupError(
+            "bench retrieval --device cuda needs an index on the GPU, and there is none yet; "
+            "use --device cpu"
+        )
+    plan = RetrievalPlan(
+        drawn=_sizes(args.drawn),
+        batches=[int(number) for number in _numbers("--batches", args.batches)],
+        filters=_numbers("--filters", args.filters),
+        graphs_up_to=args.graphs_up_to,
+        rounds=args.rounds,
+        seed=args.seed,
+    )
+    report = bench_retrieval(plan, open_release(args.home / "releases"), _say)
+    if args.json:
+        print_json(as_json(report))
+    else:
+        _print(report)
+    return 0
+
+
+def _print(report: RetrievalReport) -> None:
+    from rich.table import Table
+
+    table = Table(
+        *("vectors", "index", "filter", "batch", "QPS", "p50 ms", "CPU ms", "recall@10"),
+        *("recall@100", "x flat", "MB"),
+        title="Vector search, one thread; x flat: processor time against faiss IndexFlatIP",
+        title_justify="left",
+    )
+    for row in report.rows:
+        table.add_row(
+            row.vectors,
+            row.index,
+            f"{row.filter:.1%}",
+            str(row.batch),
+            f"{row.qps:,.0f}",
+            f"{row.p50_ms:.2f}",
+            f"{row.cpu_ms:.2f}",
+            f"{row.recall_at_10:.4f}",
+            f"{row.recall_at_100:.4f}",
+            f"{row.ratio_to_faiss_flat:.1f}",
+            f"{row.rss_mb:,.0f}",
+        )
+    out = console()
+    out.print(table)
+    if report.not_installed:
+        out.print(f"not installed, so not compared: {', '.join(report.not_installed)}")
+
+
+def _sizes(text: str) -> list[tuple[int, int]]:
+    from hemline.errors import InvalidInputError
+
+    found = []
+    for part in filter(None, text.split(",")):
+        items, _, dim = part.partition("x")
+        if not (items.isdigit() and dim.isdigit() and int(items) >= 1000 and 2 <= int(dim) <= 4096):
+            raise InvalidInputError("--drawn", f"{part!r} is not like 200000x128")
+        found.append((int(items), int(dim)))
+    return found
+
+
+def _numbers(flag: str, text: str) -> list[float]:
+    from hemline.errors import InvalidInputError
+
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    top = 1.0 if flag == "--filters" else 64.0
+    if not numbers or not all(0 < number <= top for number in numbers):
+        raise InvalidInputError(flag, f"{text!r} is no list of numbers above 0 and up to {top:g}")
+    return numbers
+
+
+def _say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,54 @@
+"""`hemline bench retrieval` measures what it says: ours beside faiss, with the keys promised."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hemline.bench.contenders import missing
+from hemline.bench.retrieval import RetrievalPlan, as_json, bench_retrieval
+from hemline.bench.vector_sets import drawn_set
+from hemline.cli.bench_retrieval import _numbers, _sizes
+from hemline.errors import InvalidInputError
+from hemline.releases import Release
+from small_world import item_contents
+
+
+def test_every_exact_index_is_whole_at_every_filter(small_release: Release) -> None:
+    plan = RetrievalPlan(drawn=((3_000, 16),), batches=(1, 2), filters=(1.0, 0.1), rounds=2)
+    said: list[str] = []
+    report = bench_retrieval(plan, small_release, said.append)
+    rows = as_json(report)["rows"]
+    assert isinstance(rows, list)
+    wanted = {"items", "dim", "batch", "index", "filter", "threads", "device", "qps", "p50_ms"}
+    wanted |= {"recall_at_10", "recall_at_100", "ratio_to_faiss_flat", "rss_mb"}
+    assert all(wanted <= row.keys() for row in rows)
+    assert {(row["batch"], row["filter"]) for row in rows} == {
+        (batch, share) for batch in (1, 2) for share in (1.0, 0.1)
+    }
+    exact = [row for row in rows if row["index"] in ("hemline spectral", "hemline int8")]
+    assert len(exact) == 3 * 2 * 2 * 2
+    assert all(row["recall_at_10"] == row["recall_at_100"] == 1.0 for row in exact)
+    assert all(row["qps"] > 0 and row["ratio_to_faiss_flat"] > 0 for row in rows)
+    indexes = {row["index"] for row in rows}
+    assert "faiss IndexFlatIP" in indexes and not indexes & set(missing())
+    assert any("building" in line for line in said)
+
+
+def test_drawn_vectors_have_the_real_spectrum() -> None:
+    real = item_contents()
+    drawn = drawn_set(real, 4_000, real.shape[1], 5, np.random.default_rng(1)).items
+    np.testing.assert_allclose(np.linalg.norm(drawn, axis=1), 1.0, rtol=1e-5)
+    shares = []
+    for vectors in (real, drawn):
+        energy = np.linalg.eigvalsh(np.cov(vectors.T))[::-1]
+        shares.append(float(energy[:5].sum() / energy.sum()))
+    assert abs(shares[0] - shares[1]) < 0.1
+
+
+@pytest.mark.parametrize("text", ["x", "10x5", "200000", "200000x1"])
+def test_sizes_that_make_no_sense_are_refused(text: str) -> None:
+    with pytest.raises(InvalidInputError, match="--drawn"):
+        _sizes(text)
+    with pytest.raises(InvalidInputError, match="--filters"):
+        _numbers("--filters", "2")
