@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from tritonclient.grpc import InferInput
+from tritonclient.grpc import InferInput, InferResult
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
@@ -33,6 +33,9 @@ T = TypeVar("T")
 
 MAX_ROWS = 64  # max_batch_size of the models that take many rows a request
 MAX_IMAGES_IN_FLIGHT = 64
+# A call whose caller has gone is left to itself for so long, and no more than so many at a time.
+ABANDONED_S = 60.0
+MAX_ABANDONED = 64
 CONTROL_HEADER = "triton-grpc-protocol-hemline-control"  # Triton wants the prefix
 _INPUT = {
     "clip_image": "IMAGE",
@@ -70,6 +73,9 @@ class TritonEncoders:
     `timeout_s`, UnavailableError when Triton does not answer, ReleaseError when it has not loaded
     that version, InvalidInputError for vectors of another length than the release's. Create it in
     the event loop that uses it.
+
+    A call is never cancelled on its way, whatever becomes of its caller: Triton 2.51 may die of a
+    cancelled inference that has just been answered (triton-inference-server/server #7368).
     """
 
     def __init__(
@@ -80,6 +86,7 @@ class TritonEncoders:
         self._client = InferenceServerClient(address, creds=credentials, channel_args=_CHANNEL)
         self._control = {CONTROL_HEADER: control_key} if control_key else None
         self._images_in_flight = asyncio.Semaphore(MAX_IMAGES_IN_FLIGHT)
+        self._abandoned: set[asyncio.Task[InferResult]] = set()
 
     async def user_vectors(self, profiles: F32, version: int, timeout_s: float) -> F32:
         """float32 (b, clip_dim) profiles to float32 (b, tower_dim), unit norm."""
@@ -167,6 +174,8 @@ class TritonEncoders:
 
     async def close(self) -> None:
         await self._client.close()
+        if self._abandoned:
+            await asyncio.wait(self._abandoned)  # the closed channel has ended them
 
     async def _load_models(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
@@ -233,19 +242,45 @@ class TritonEncoders:
         tensor = InferInput(_INPUT[model], list(rows.shape), _DATATYPES[rows.dtype])
         tensor.set_data_from_numpy(rows)
         began = time.perf_counter()
+        call = self._client.infer(
+            model, [tensor], model_version=str(version), client_timeout=ABANDONED_S
+        )
         try:
-            result = await self._client.infer(
-                model,
-                [tensor],
-                model_version=str(version),
-                client_timeout=timeout_s,
-            )
+            result = await self._patiently(call, timeout_s)
+        except TimeoutError:
+            raise DeadlineError(f"Triton: {model} gave no answer in {timeout_s:.3g} s") from None
         except InferenceServerException as error:
             raise _typed(error) from error
         finally:
             metrics.ENCODER_SECONDS.labels(model).observe(time.perf_counter() - began)
         vectors: F32 = result.as_numpy("VECTOR")
         return vectors
+
+    async def _patiently(
+        self, call: Coroutine[Any, Any, InferResult], timeout_s: float
+    ) -> InferResult:
+        """The answer, if it comes in time; a call that takes longer goes on without us.
+
+        Raises TimeoutError, UnavailableError when too many calls go on so.
+        """
+        if len(self._abandoned) >= MAX_ABANDONED:
+            call.close()
+            raise UnavailableError(f"Triton: {MAX_ABANDONED} earlier calls are not answered yet")
+        calling = asyncio.create_task(call)
+        try:
+            await asyncio.wait((calling,), timeout=timeout_s)
+            if calling.done():
+                return calling.result()
+            raise TimeoutError
+        finally:
+            if not calling.done():  # too late, or our own task was cancelled
+                self._abandoned.add(calling)
+                calling.add_done_callback(self._forget)
+
+    def _forget(self, calling: asyncio.Task[InferResult]) -> None:
+        self._abandoned.discard(calling)
+        if not calling.cancelled():
+            calling.exception()  # of no use to anybody any more
 
 
 def _typed(error: InferenceServerException) -> HemlineError:

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -138,3 +139,19 @@ async def test_a_deadline_is_kept(encoders: TritonEncoders) -> None:
     with pytest.raises(DeadlineError):
         await encoders.user_vectors(contents(1), 1, 0.0)
     assert (await encoders.user_vectors(contents(1), 1, 5.0)).shape == (1, 16)
+
+
+async def test_answers_leave_nothing_in_the_log_and_nothing_in_memory(
+    triton: RunningTriton, encoders: TritonEncoders
+) -> None:
+    x = contents(MAX_ROWS)
+    stubs = psutil.Process(triton.process.pid).children(recursive=True)
+
+    async def resident_mb(calls: int) -> float:
+        for _ in range(calls):
+            await encoders.user_vectors(x, 1, 20.0)
+        return sum(stub.memory_info().rss for stub in stubs) / 2**20
+
+    logged, before = triton.log.stat().st_size, await resident_mb(50)
+    assert await resident_mb(500) < before + 1.0  # 2.0 MB of vectors went through
+    assert triton.log.stat().st_size == logged, triton.log.read_text()[-1000:]

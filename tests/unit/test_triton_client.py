@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from typing import Any
 
+import grpc
+import grpc.aio
 import numpy as np
 import pytest
+from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 from hemline.errors import (
@@ -16,7 +21,7 @@ from hemline.errors import (
     ReleaseError,
     UnavailableError,
 )
-from hemline.triton import TritonEncoders, _typed
+from hemline.triton import MAX_ABANDONED, TritonEncoders, _typed
 
 
 @pytest.mark.parametrize(
@@ -84,3 +89,63 @@ async def test_time_that_has_run_out_is_not_spent_on_a_call(free_address: str) -
 def free_address() -> str:
     """Nobody listens there: port 1 is reserved."""
     return "127.0.0.1:1"
+
+
+class Unhurried:
+    """A Triton that answers no inference until it is told to, and knows which were cancelled."""
+
+    def __init__(self, service: type) -> None:
+        self.go_on = asyncio.Event()
+        self.came = 0
+        self.cancelled = 0
+
+        class Servicer(service):  # type: ignore[valid-type,misc]
+            async def ModelInfer(_, request: Any, context: Any) -> Any:
+                self.came += 1
+                try:
+                    await self.go_on.wait()
+                except asyncio.CancelledError:
+                    self.cancelled += 1
+                    raise
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "too late to matter")
+
+        self.servicer = Servicer()
+
+
+async def test_a_call_that_takes_too_long_is_left_to_itself_and_never_cancelled() -> None:
+    triton = Unhurried(service_pb2_grpc.GRPCInferenceServiceServicer)
+    server = grpc.aio.server()
+    service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(triton.servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    encoders = TritonEncoders(f"127.0.0.1:{port}")
+    row = np.zeros((1, 4), np.float32)
+
+    with pytest.raises(DeadlineError, match=r"user_tower gave no answer in 0.05 s"):
+        await encoders.user_vectors(row, 1, 0.05)
+    caller = asyncio.create_task(encoders.user_vectors(row, 1, 30.0))
+    await asyncio.sleep(0.05)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    waiting = [encoders.user_vectors(row, 1, 0.05) for _ in range(MAX_ABANDONED - 2)]
+    await asyncio.gather(*waiting, return_exceptions=True)
+    began = time.perf_counter()
+    with pytest.raises(UnavailableError, match="64 earlier calls are not answered yet"):
+        await encoders.user_vectors(row, 1, 30.0)
+    assert time.perf_counter() - began < 5
+
+    async with asyncio.timeout(30):
+        while triton.came < MAX_ABANDONED:
+            await asyncio.sleep(0.01)
+        assert triton.cancelled == 0
+        triton.go_on.set()
+        while True:
+            with pytest.raises(UnavailableError) as told:
+                await encoders.user_vectors(row, 1, 5.0)
+            if "too late to matter" in str(told.value):
+                break
+            await asyncio.sleep(0.01)
+    assert triton.cancelled == 0
+    await encoders.close()
+    await server.stop(0)

@@ -8,6 +8,7 @@ strings. For the same reason images and texts travel as uint8 rows, padded with 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence, Sized
@@ -22,6 +23,10 @@ from hemline.errors import InvalidInputError
 from hemline.vectors import F32
 
 P = TypeVar("P", bound=Sized)
+
+_READ = b"used_dltensor"  # kept by the capsule as a pointer: it has to outlive them all
+_name_capsule = ctypes.pythonapi.PyCapsule_SetName
+_name_capsule.argtypes = (ctypes.py_object, ctypes.c_char_p)
 
 
 def release_folder(args: Mapping[str, str]) -> Path:
@@ -74,8 +79,7 @@ def answer(
         for index, part in zip(good, parts, strict=True):
             own = np.ascontiguousarray(vectors[start : start + len(part)], dtype=np.float32)
             start += len(part)
-            tensor = pb_utils.Tensor.from_dlpack("VECTOR", own)
-            responses[index] = pb_utils.InferenceResponse([tensor])
+            responses[index] = pb_utils.InferenceResponse([_output("VECTOR", own)])
     return responses
 
 
@@ -86,6 +90,18 @@ def leave() -> None:
     longer than Triton waits. Nothing is lost: requests are answered before, and files only read.
     """
     os._exit(0)
+
+
+def _output(name: str, array: F32) -> Any:
+    """The tensor over the array's own memory.
+
+    Triton 2.51 gives a capsule that it has read a name of its own; NumPy, which made it, then takes
+    it for damaged and writes a traceback into the log, at every answer. Hence the name it expects.
+    """
+    capsule = array.__dlpack__()
+    tensor = pb_utils.Tensor.from_dlpack(name, capsule)
+    _name_capsule(capsule, _READ)
+    return tensor
 
 
 def _input(request: Any, name: str) -> npt.NDArray[Any]:
