@@ -13,12 +13,13 @@ import shutil
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slow_proxy import SlowProxy
 
+from hemline.errors import UnavailableError
 from hemline.kafka_url import SCHEME
 from hemline.local.child import ChildSpec
 from hemline.local.cluster_file import ProcessRecord, read_cluster
@@ -37,6 +38,10 @@ from small_world import CLIP_DIM, TOWER_DIM, build_small_release
 # Dying on purpose is no reason to give up.
 POLICY = RestartPolicy(most_deaths=1_000)
 SECOND_GATEWAY_PORT = 30  # above the base; `hemline.local.ports` leaves it free
+
+
+class DidNotStartError(RuntimeError):
+    """A process of the cluster was not healthy in time; the message is what the supervisor said."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +120,13 @@ async def whole_cluster(home: Path, install: Path, around: Around) -> AsyncItera
             run, release, around, gateways, backing.log, direct_users, proxies, supervisor
         )
     finally:
-        for process in read_cluster(run).processes if read_cluster(run) else ():  # type: ignore[union-attr]
-            if process.pid and Path(f"/proc/{process.pid}").exists():
-                os.kill(process.pid, signal.SIGCONT)
+        record = read_cluster(run)
+        for process in record.processes if record else ():
+            with suppress(ProcessLookupError):  # a paused one would not notice that it is to stop
+                os.killpg(process.pid, signal.SIGCONT)
         supervisor.ask_to_stop()
-        await running
+        with suppress(UnavailableError):  # it had given up, and said so
+            await running
         for proxy in proxies.values():
             await proxy.stop()
         lines.close()
@@ -133,7 +140,7 @@ async def _until_running(running: asyncio.Task[None], run: Path) -> None:
     while not ((record := read_cluster(run)) and record.state == "running"):
         if running.done():
             said = (run / "supervisor.log").read_text()[-3000:]
-            raise RuntimeError(f"the cluster did not start:\n{said}") from running.exception()
+            raise DidNotStartError(said) from running.exception()
         await asyncio.sleep(0.05)
 
 
