@@ -16,11 +16,16 @@ from hemline.errors import InvalidInputError, NotFoundError
 from hemline_training.recommenders import MODELS, recommender
 from hemline_training.recommenders.base import Feedback, Recommender, blocks
 from hemline_training.recommenders.baselines import MostPopular, RecentPopular, SegmentPopular
+from hemline_training.recommenders.blended import Blend, standardise
 from hemline_training.recommenders.content import ContentCosine
 from hemline_training.recommenders.ease import Ease
+from hemline_training.recommenders.explicit import BiasedMf
+from hemline_training.recommenders.graph_filters import GraphFilter
 from hemline_training.recommenders.graphsage import GraphSage
 from hemline_training.recommenders.inverse import invert_in_place
 from hemline_training.recommenders.lightgcn import LightGCN
+from hemline_training.recommenders.low_rank import Ials
+from hemline_training.recommenders.memory_cf import ItemNeighbours, Rp3Beta, UserNeighbours
 from hemline_training.recommenders.neural_cf import NeuralCF
 
 GROUPS, GROUP_USERS, GROUP_ITEMS = 3, 14, 7
@@ -59,11 +64,24 @@ COLLABORATIVE: dict[str, Callable[[int], Recommender]] = {
     "lightgcn-softmax": lambda seed: LightGCN(
         dim=8, layers=2, epochs=40, batch_size=128, learning_rate=0.05, loss="softmax", seed=seed
     ),
+    "gf-cf": lambda seed: GraphFilter(rank=3, seed=seed),
+    "bspm": lambda seed: GraphFilter(rank=3, low_pass=0.2, sharpening=1.0, seed=seed),
+    "item-knn": lambda seed: ItemNeighbours(k=10),
+    "item-knn-shrunk": lambda seed: ItemNeighbours(k=10, shrinkage=5.0, user_power=1.0),
+    "user-knn": lambda seed: UserNeighbours(k=10),
+    "rp3beta": lambda seed: Rp3Beta(k=10),
+    "ials": lambda seed: Ials(factors=6, unobserved=0.1, regularisation=0.01, seed=seed),
+    "blend": lambda seed: Blend(
+        {"ease": lambda: Ease(1.0), "user-knn": lambda: UserNeighbours(k=10)}, k=3, seed=seed
+    ),
 }
 OTHERS: dict[str, Callable[[int], Recommender]] = {
     "popular": lambda seed: MostPopular(),
     "recent-popular": lambda seed: RecentPopular(),
     "segment-popular": lambda seed: SegmentPopular(),
+    "mf-als": lambda seed: BiasedMf("als", factors=2, iterations=3, seed=seed),
+    "mf-sgd": lambda seed: BiasedMf("sgd", factors=2, iterations=3, seed=seed),
+    "user-pearson": lambda seed: UserNeighbours(k=10, similarity="pearson"),
 }
 ALL = COLLABORATIVE | OTHERS
 
@@ -85,7 +103,7 @@ def small_matrix() -> Feedback:
     content /= np.linalg.norm(content, axis=1, keepdims=True)
     return Feedback(
         likes=csr_matrix(likes),
-        ratings=None,
+        ratings=csr_matrix(likes * (1 + np.arange(ITEMS) % 5)),
         times_ms=times,
         users=pa.table({"age_group": age_groups, "gender": ["female"] * USERS}),
         items=pa.table({"item_id": [f"i{row}" for row in range(ITEMS)]}),
@@ -177,6 +195,7 @@ def test_a_user_and_an_item_without_events_harm_nobody(name):
     model = ALL[name](0).fit(
         Feedback(
             likes=wider,
+            ratings=wider,
             times_ms=(wider * 1_700_000_000_000).astype(np.int64),
             content=np.vstack([feedback.content, np.zeros((1, 8))]).astype(np.float32),
             users=pa.table({"age_group": ["18-24"] * (USERS + 1), "gender": [None] * (USERS + 1)}),
@@ -251,3 +270,126 @@ def test_blocks_cover_all_rows_and_stay_within_the_limit():
     parts = list(blocks(10, 100, limit_bytes=1_200))
     assert [p.stop - p.start for p in parts] == [3, 3, 3, 1]
     assert next(iter(blocks(1, 10**9, limit_bytes=1))) == slice(0, 1)
+
+
+def test_bspm_is_the_papers_matrix_polynomial():
+    x = (np.random.default_rng(2).random((30, 20)) < 0.3).astype(np.float64)
+    users, items = x.sum(axis=1) ** -0.5, x.sum(axis=0) ** -0.5
+    graph = users[:, None] * x * items
+    smooth = graph.T @ graph
+    vectors = np.linalg.svd(graph)[2][:4]
+    low_pass = (items[:, None] * vectors.T) @ (vectors / items)
+    blurred = x @ smooth + 0.2 * x @ low_pass
+    expected, term = blurred, blurred
+    for k in range(1, 5):
+        term = term @ smooth * (-2.5 / k)
+        expected = expected + term
+    model = GraphFilter(rank=4, low_pass=0.2, sharpening=2.5)
+    found = model.fit(Feedback(likes=csr_matrix(x.astype(np.float32)))).score(np.arange(30))
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+def random_likes(seed: int, shape: tuple[int, int] = (30, 20)) -> np.ndarray:
+    return (np.random.default_rng(seed).random(shape) < 0.3).astype(np.float64)
+
+
+def test_item_neighbours_sum_the_cosines_to_the_history():
+    x = random_likes(3)
+    norms = np.linalg.norm(x, axis=0)
+    cosine = x.T @ x / np.outer(norms, norms)
+    np.fill_diagonal(cosine, 0)
+    model = ItemNeighbours(k=20).fit(Feedback(likes=csr_matrix(x.astype(np.float32))))
+    assert model.score(np.arange(30)) == pytest.approx(x @ cosine, abs=1e-5)
+
+
+def test_only_the_k_most_similar_items_count():
+    x = csr_matrix(np.float32([[1, 1, 1], [1, 1, 0], [1, 1, 0], [1, 0, 1], [0, 0, 1]]))
+    scores = ItemNeighbours(k=1).fit(Feedback(likes=x)).fold_in(Feedback(likes=x[4]))
+    # Item 2 is the nearest neighbour of neither of the others: 0 and 1 are each other's.
+    assert scores[0].tolist() == [0.0, 0.0, 0.0]
+
+
+def test_user_neighbours_sum_what_others_like():
+    x = random_likes(4)
+    norms = np.linalg.norm(x, axis=1)
+    cosine = x @ x.T / np.outer(norms, norms)
+    np.fill_diagonal(cosine, 0)
+    model = UserNeighbours(k=30).fit(Feedback(likes=csr_matrix(x.astype(np.float32))))
+    assert model.score(np.arange(30)) == pytest.approx(cosine @ x, abs=1e-4)
+
+
+def test_pearson_of_ratings_ignores_who_rates_higher():
+    ratings = np.float32([[5, 4, 3, 0, 1], [4, 3, 2, 5, 0], [1, 2, 5, 0, 5]])
+    feedback = Feedback(
+        likes=csr_matrix((ratings > 0) * np.float32(1)), ratings=csr_matrix(ratings)
+    )
+    scores = UserNeighbours(k=1, similarity="pearson").fit(feedback).score([0])
+    assert scores[0, 3] > 0 and scores[0, 4] == 0  # user 1 has the same taste, a point lower
+
+
+def test_rp3beta_is_the_walk_of_the_paper():
+    x = random_likes(5)
+    users, items = x.sum(axis=1), x.sum(axis=0)
+    walk = ((x.T / items[:, None]) ** 0.6) @ ((x / users[:, None]) ** 0.6) / items**0.3
+    np.fill_diagonal(walk, 0)
+    model = Rp3Beta(k=20, alpha=0.6, beta=0.3)
+    model.fit(Feedback(likes=csr_matrix(x.astype(np.float32))))
+    assert model.score(np.arange(30)) == pytest.approx(x @ walk, abs=1e-4)
+
+
+def test_ials_minimises_the_papers_loss_for_every_user():
+    x = random_likes(6)
+    model = Ials(factors=5, unobserved=0.2, regularisation=0.05, steps=20, seed=1)
+    model.fit(Feedback(likes=csr_matrix(x.astype(np.float32))))
+    h, alpha = model.item_factors.astype(np.float64), 0.2
+    for user in (0, 7):
+        mine = h[x[user] > 0]
+        weight = 0.05 * (len(mine) + alpha * len(h))
+        a = alpha * h.T @ h + mine.T @ mine + weight * np.eye(5)
+        assert model.user_factors[user] == pytest.approx(np.linalg.solve(a, mine.sum(0)), abs=1e-3)
+    everybody = model.feedback.of_users(np.arange(30))
+    assert model.fold_in(everybody) == pytest.approx(model.score(np.arange(30)), abs=1e-3)
+
+
+@pytest.mark.parametrize("solver", ["als", "sgd"])
+def test_completion_finds_ratings_that_were_held_out(solver):
+    rng = np.random.default_rng(7)
+    truth = 3 + rng.normal(size=(80, 1)) / 2 + rng.normal(size=60) / 2
+    truth += rng.normal(size=(80, 2)) @ rng.normal(size=(2, 60)) / 2
+    shown = rng.random(truth.shape) < 0.5
+    held = csr_matrix(np.where(shown, 0, truth).astype(np.float32))
+    ratings = csr_matrix(np.where(shown, truth, 0).astype(np.float32))
+    model = BiasedMf(solver, factors=2, regularisation=0.02, iterations=60, batch=32)
+    model.fit(Feedback(likes=ratings, ratings=ratings))
+    assert model.rmse(held) < 0.4 * held.data.std()
+    assert model.mae(held) < model.rmse(held)
+
+
+def test_the_blend_learns_which_part_is_of_use():
+    feedback = small_matrix()
+    parts = {"noise": lambda: Noise(), "ease": lambda: Ease(1.0)}
+    blend = Blend(parts, k=3).fit(feedback)
+    assert blend.learned["ease"] > 0.5
+    alone = Ease(1.0).fit(feedback).recommend(np.arange(USERS), k=1)
+    assert np.array_equal(blend.recommend(np.arange(USERS), k=1), alone)
+
+
+class Noise(Recommender):
+    """Scores that say nothing."""
+
+    def _fit(self, feedback: Feedback) -> None:
+        pass
+
+    def fold_in(self, newcomers: Feedback) -> np.ndarray:
+        shape = (newcomers.n_users, ITEMS)
+        return np.random.default_rng(9).normal(size=shape).astype(np.float32)
+
+
+def test_standardised_scores_have_mean_0_and_deviation_1_outside_the_history():
+    scores = np.random.default_rng(0).normal(50, 3, (4, 200)).astype(np.float32)
+    histories = csr_matrix(np.random.default_rng(1).random((4, 200)) < 0.2)
+    scores[histories.nonzero()] = 1e3  # what a model says of known items is often out of scale
+    standardise(scores, histories)
+    rest = np.where(histories.toarray(), np.nan, scores)
+    assert np.nanmean(rest, axis=1) == pytest.approx(0, abs=1e-3)
+    assert np.nanstd(rest, axis=1) == pytest.approx(1, abs=1e-3)

@@ -1,4 +1,4 @@
-"""Ranking metrics, exact: recall, NDCG, hit rate, MRR and coverage of ranked lists.
+"""Ranking metrics, exact: of accuracy, and of what the lists hold besides hits.
 
 A ranked list is an int array (cases, k) of item rows, best first, -1 where a list is shorter.
 """
@@ -30,6 +30,21 @@ def recall(hit: npt.NDArray[np.bool_], relevant: npt.ArrayLike, k: int) -> F64:
     return np.asarray(hit[:, :k].sum(axis=1) / np.asarray(relevant))
 
 
+def precision(hit: npt.NDArray[np.bool_], k: int) -> F64:
+    """Per case: targets among the first k / k, however short the list."""
+    return np.asarray(hit[:, :k].sum(axis=1) / k)
+
+
+def average_precision(hit: npt.NDArray[np.bool_], relevant: npt.ArrayLike, k: int) -> F64:
+    """Per case: precision at the rank of each target among the first k, summed, / all targets.
+
+    Its mean over cases is trec_eval's `map_cut`.
+    """
+    near = hit[:, :k]
+    at_rank = np.cumsum(near, axis=1) / np.arange(1, near.shape[1] + 1)
+    return np.asarray((at_rank * near).sum(axis=1) / np.asarray(relevant))
+
+
 def ndcg(hit: npt.NDArray[np.bool_], relevant: npt.ArrayLike, k: int) -> F64:
     """Per case: DCG with gain 1 and discount 1 / log2(rank + 1), over that of a perfect list.
 
@@ -56,6 +71,58 @@ def coverage(ranked: Ranked, n_items: int, k: int) -> float:
     """Share of the catalogue that appears in at least one list's first k."""
     shown = ranked[:, :k]
     return len(np.unique(shown[shown >= 0])) / n_items
+
+
+def novelty(ranked: Ranked, users_of_item: F64, n_users: int, k: int) -> F64:
+    """Per case: the mean of -log2 of the share of users who have the item, over the first k.
+
+    An item that nobody has counts as had by one user (Zhou et al., PNAS 2010).
+    """
+    surprise = -np.log2(np.maximum(users_of_item, 1.0) / max(n_users, 1))
+    return _mean_of_shown(surprise, ranked[:, :k])
+
+
+def mean_popularity(ranked: Ranked, users_of_item: F64, k: int) -> F64:
+    """Per case: the mean number of users who have the item, over the first k."""
+    return _mean_of_shown(users_of_item, ranked[:, :k])
+
+
+def diversity(ranked: Ranked, vectors: npt.NDArray[np.float32], k: int) -> F64:
+    """Per case: 1 - the mean cosine of two different items of the first k; 0 for a single item.
+
+    vectors: float32 (n_items, d), unit norm or zero. |Σ v|² holds all pairs at once.
+    """
+    shown = ranked[:, :k]
+    known = shown >= 0
+    count = known.sum(axis=1)
+    out = np.zeros(len(shown))
+    for start in range(0, len(shown), 1024):
+        part = slice(start, start + 1024)
+        v = vectors[np.maximum(shown[part], 0)] * known[part, :, None]
+        total = np.square(v.sum(axis=1)).sum(axis=1) - np.square(v).sum(axis=(1, 2))
+        pairs = count[part] * (count[part] - 1)
+        out[part] = np.where(pairs > 0, 1.0 - total / np.maximum(pairs, 1), 0.0)
+    return out
+
+
+def _mean_of_shown(values: F64, shown: Ranked) -> F64:
+    known = shown >= 0
+    total = np.where(known, values[np.maximum(shown, 0)], 0.0).sum(axis=1)
+    return np.asarray(total / np.maximum(known.sum(axis=1), 1))
+
+
+def bootstrap_means(values: F64, samples: int = 1000, seed: int = 0) -> F64:
+    """Means of resampled cases, float64 (samples, m); values: (cases, m), at least one case.
+
+    Every column sees the same samples, so differences of columns are a paired bootstrap.
+    """
+    cases = len(values)
+    rng = np.random.default_rng(seed)
+    means = np.empty((samples, values.shape[1]))
+    for sample in range(samples):
+        drawn = np.bincount(rng.integers(0, cases, cases), minlength=cases)
+        means[sample] = drawn @ values / cases
+    return means
 
 
 def bootstrap_interval(

@@ -80,3 +80,20 @@ def cases_at(
     if most and len(users) > most:
         users = np.sort(np.random.default_rng(seed).choice(users, most, replace=False))
     return Cases(users, known.histories(users, limit), targets.tocsr()[users])
+
+
+def hold_out(likes: csr_matrix, share: float, seed: int) -> tuple[csr_matrix, csr_matrix]:
+    """(kept, held) of a matrix: of every user with two likes or more this share, at least one."""
+    counts = np.diff(likes.indptr)
+    owner = np.repeat(np.arange(likes.shape[0]), counts)
+    drawn = np.random.default_rng(seed).random(likes.nnz)
+    place = np.empty(likes.nnz, dtype=np.int64)
+    order = np.lexsort((drawn, owner))
+    place[order] = np.arange(likes.nnz) - np.repeat(likes.indptr[:-1], counts)
+    wanted = np.where(counts >= 2, np.maximum(np.round(counts * share), 1), 0)
+    held = place < np.repeat(wanted, counts)
+    kept, out = likes.copy(), likes.copy()
+    kept.data, out.data = likes.data * ~held, likes.data * held
+    kept.eliminate_zeros()
+    out.eliminate_zeros()
+    return kept, out

@@ -10,8 +10,13 @@ from collections.abc import Callable
 from hemline.errors import NotFoundError
 from hemline_training.recommenders.base import Feedback, Recommender
 from hemline_training.recommenders.baselines import MostPopular, RecentPopular, SegmentPopular
+from hemline_training.recommenders.blended import Blend, linear_parts
 from hemline_training.recommenders.content import ContentCosine
 from hemline_training.recommenders.ease import Ease
+from hemline_training.recommenders.explicit import BiasedMf
+from hemline_training.recommenders.graph_filters import bspm, gf_cf
+from hemline_training.recommenders.low_rank import Ials
+from hemline_training.recommenders.memory_cf import ItemNeighbours, Rp3Beta, UserNeighbours
 
 __all__ = ["MODELS", "Feedback", "Recommender", "recommender"]
 
@@ -21,7 +26,19 @@ MODELS: dict[str, Callable[[int], Recommender]] = {
     "popular": lambda seed: MostPopular(),
     "recent-popular": lambda seed: RecentPopular(),
     "segment-popular": lambda seed: SegmentPopular(),
+    "item-knn": lambda seed: ItemNeighbours(k=400, power=0.4, user_power=1.0),
+    "item-cosine": lambda seed: ItemNeighbours(),
+    "item-pearson": lambda seed: ItemNeighbours(similarity="pearson"),
+    "user-knn": lambda seed: UserNeighbours(k=400, item_power=1.0),
+    "user-pearson": lambda seed: UserNeighbours(similarity="pearson"),
+    "rp3beta": lambda seed: Rp3Beta(k=1000, alpha=0.6, beta=0.3),
     "ease": lambda seed: Ease(),
+    "gf-cf": gf_cf,
+    "bspm": bspm,
+    "ials": lambda seed: Ials(seed=seed),
+    "mf-als": lambda seed: BiasedMf("als", seed=seed),
+    "mf-sgd": lambda seed: BiasedMf("sgd", seed=seed),
+    "blend": lambda seed: Blend(linear_parts(seed), seed=seed),
     "content": lambda seed: ContentCosine(),
     "tfidf": lambda seed: _tfidf(seed),
     "ncf-bce": lambda seed: _neural_cf("bce", seed),
