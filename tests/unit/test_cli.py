@@ -139,6 +139,8 @@ def test_the_verbs_are_those_promised() -> None:
             "import-history",
             "replay",
             "bench serve",
+            "bench events",
+            "bench replay",
             "keys create",
             "keys list",
             "keys revoke",

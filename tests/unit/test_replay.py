@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from hemline.local.cluster_file import (
 )
 from hemline.sqlite_event_log import SqliteEventLog
 from hemline.sqlite_user_state import SqliteUserStates
-from hemline.user_state import Interaction
+from hemline.user_state import Interaction, UnreadableStateError, user_hash
 from hemline.v1.common_pb2 import EVENT_KIND_CLICK
 from hemline.v1.event_pb2 import Event, EventRecord
 from small_world import build_small_release, item_id
@@ -151,6 +152,37 @@ def test_what_cannot_be_replayed_is_refused_in_one_line(
     assert "name both or neither" in capsys.readouterr().err
     users = f"sqlite:{home}/run/users.sqlite"
     assert replay(home, "--log", f"sqlite:{home}/elsewhere.sqlite", "--users", users) == 0
+
+
+def test_a_log_full_of_what_cannot_be_applied_ends_the_replay_with_the_reason(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asyncio.run(_spoil(home, 150))
+    began = time.monotonic()
+    assert replay(home) == 1
+    assert time.monotonic() - began < 20  # not STALLED_S
+    assert "of the 210 records read within 60 s cannot be applied" in capsys.readouterr().err
+
+
+async def _spoil(home: Path, records: int) -> None:
+    async with stores(home) as (log, _):
+        for _ in range(records):
+            await log.publish(EVENTS_TOPIC, "ada", b"\xff no EventRecord")
+
+
+def test_a_damaged_state_is_rebuilt_by_a_replay_once_it_was_deleted(home: Path) -> None:
+    assert replay(home) == 0
+    before = asyncio.run(histories(home))
+    key = bytes.fromhex(user_hash("ada"))
+    with closing(sqlite3.connect(home / "run" / "users.sqlite")) as users, users:
+        users.execute("UPDATE users SET record = x'ff' WHERE user_hash = ?", (key,))
+    assert replay(home) == 0
+    with pytest.raises(UnreadableStateError):  # left for somebody to look at
+        asyncio.run(histories(home))
+    with closing(sqlite3.connect(home / "run" / "users.sqlite")) as users, users:
+        users.execute("DELETE FROM users WHERE user_hash = ?", (key,))
+    assert replay(home) == 0
+    assert asyncio.run(histories(home)) == before
 
 
 def test_the_updater_of_a_cluster_that_is_up_does_the_work(home: Path) -> None:

@@ -21,9 +21,11 @@ import numpy as np
 from hemline.bench.arrivals import F64
 from hemline.bench.latency import OK, Calls
 from hemline.credentials import NO_CREDENTIALS, Credentials
+from hemline.errors import UnavailableError
 
 Call = Callable[[bytes], Awaitable[bytes]]
 KEPT_ANSWERS = 500
+CONNECT_TIMEOUT_S = 10.0
 
 
 def precise_loop() -> asyncio.AbstractEventLoop:
@@ -60,7 +62,7 @@ async def raw_calls(
 ) -> AsyncIterator[Call]:
     """A unary call of bytes to bytes, over several connections in turn, already connected.
 
-    Raises AioRpcError on calling.
+    Raises UnavailableError when nobody answers at the address, AioRpcError on calling.
     """
     tls, metadata = credentials.tls, credentials.metadata or None
     async with AsyncExitStack() as stack:
@@ -73,7 +75,13 @@ async def raw_calls(
                 else grpc.aio.insecure_channel(address, options=options)
             )
             await stack.enter_async_context(channel)
-            await asyncio.wait_for(channel.channel_ready(), timeout=10.0)
+            try:
+                await asyncio.wait_for(channel.channel_ready(), CONNECT_TIMEOUT_S)
+            except TimeoutError as error:
+                raise UnavailableError(
+                    f"nobody answered at {address} for {CONNECT_TIMEOUT_S:g} s; is the cluster up? "
+                    "(`hemline status`)"
+                ) from error
             stubs.append(channel.unary_unary(method))  # type: ignore[call-arg]  # none: bytes
         turn = cycle(stubs)
 

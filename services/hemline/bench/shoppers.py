@@ -23,13 +23,13 @@ from hemline.statuses import error_from
 from hemline.user_state import MAX_HISTORY
 from hemline.v1 import common_pb2, event_pb2, event_pb2_grpc, user_pb2, user_pb2_grpc
 
-_KINDS = (
+KINDS = (
     (common_pb2.EVENT_KIND_VIEW, 0.5),
     (common_pb2.EVENT_KIND_CLICK, 0.3),
     (common_pb2.EVENT_KIND_BAG, 0.1),
     (common_pb2.EVENT_KIND_PURCHASE, 0.1),
 )
-_POPULARITY = 1.0  # Zipf exponent of items
+POPULARITY = 1.0  # Zipf exponent of items
 _SPREAD_MS = 60 * 24 * 3600 * 1000  # histories lie within the last 60 days
 _EVENTS_A_STREAM = 50_000
 _LOOKED_AT_ONCE = 32
@@ -83,8 +83,8 @@ async def _record(
     credentials: Credentials,
 ) -> None:
     stub: Any = event_pb2_grpc.EventServiceStub(channel)  # type: ignore[no-untyped-call]
-    popularity = Zipf(len(item_ids), _POPULARITY, rng)
-    kinds, shares = zip(*_KINDS, strict=True)
+    popularity = Zipf(len(item_ids), POPULARITY, rng)
+    kinds, shares = zip(*KINDS, strict=True)
     now_ms = int(time.time() * 1000)
 
     async def stream(users: Sequence[str]) -> AsyncIterator[event_pb2.RecordEventsRequest]:

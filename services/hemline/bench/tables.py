@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from hemline.bench.serve import Overload, Phase, ServeReport
-from hemline.bench.targets import targets
+from hemline.bench.targets import Target, targets
 
 _COLUMNS_OF_LOAD = ("offered/s", "OK/s", "p50", "p90", "p99", "p99.9", "late", "failed")
 _COLUMNS_OF_SERVERS = ("degraded", "candidates", "CPU-ms", "client", "others")
@@ -21,13 +23,17 @@ def print_report(out: Console, report: ServeReport) -> None:
         out.print(cpu)
     if report.overload:
         out.print(_refusals(report.overload))
-    table = Table("target", "measured", "wanted", "", title="Targets", title_justify="left")
-    for target in targets(report):
-        verdict = "[green]met[/]" if target.met else "[red]missed[/]"
-        table.add_row(escape(target.name), f"{target.value:.4g}", target.wanted, verdict)
-    out.print(table)
+    out.print(targets_table(targets(report)))
     for remark in remarks(report):
         out.print(f"[dim]{escape(remark)}[/]")
+
+
+def targets_table(found: Sequence[Target]) -> Table:
+    table = Table("target", "measured", "wanted", "", title="Targets", title_justify="left")
+    for target in found:
+        verdict = "[green]met[/]" if target.met else "[red]missed[/]"
+        table.add_row(escape(target.name), f"{target.value:.5g}", target.wanted, verdict)
+    return table
 
 
 def remarks(report: ServeReport) -> list[str]:

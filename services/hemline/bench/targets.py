@@ -1,9 +1,11 @@
-"""What Recommend must reach, and whether a report of `bench serve` shows that it does."""
+"""What must be reached, and whether a report of a benchmark shows that it is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hemline.bench.freshness import EventsReport
+from hemline.bench.replay import ReplayReport
 from hemline.bench.serve import Phase, ServeReport
 
 MOST_CPU_MS = 2.0
@@ -12,6 +14,8 @@ MOST_P99_TO_EMPTY_P50 = 20.0
 LEAST_CANDIDATES = 300
 LEAST_GOODPUT_SHARE = 0.85
 MOST_ACCEPTED_P99_TO_ALONE = 3.0
+MOST_VISIBLE_P99_MS = 250.0
+LEAST_REPLAYED_PER_CORE_S = 20_000.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,24 @@ def targets(report: ServeReport) -> list[Target]:
         found.append(_at_least("goodput under overload / peak", share, LEAST_GOODPUT_SHARE))
         found.append(_at_most("accepted p99 / p99 alone", p99, MOST_ACCEPTED_P99_TO_ALONE))
     return found
+
+
+def events_targets(report: EventsReport) -> list[Target]:
+    """Of `bench events`."""
+    return [
+        _at_most("acknowledged to visible, p99 ms", report.visible.p99_ms, MOST_VISIBLE_P99_MS),
+        _at_most("probes never visible, or not known to Recommend", _unseen(report), 0.0),
+    ]
+
+
+def replay_targets(report: ReplayReport) -> list[Target]:
+    """Of `bench replay`."""
+    reached = report.per_core_s
+    return [_at_least("events/s for each core of the updater", reached, LEAST_REPLAYED_PER_CORE_S)]
+
+
+def _unseen(report: EventsReport) -> int:
+    return report.never + report.not_personal
 
 
 def _phases(report: ServeReport) -> list[Phase]:

@@ -1,13 +1,11 @@
-"""Verbs that measure: bench serve."""
+"""Verbs that measure: bench serve; the others are in `bench_events` and `bench_retrieval`."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from hemline.cli import bench_events
+from hemline.cli.bench_cluster import cluster_to_measure, item_ids_by_popularity, machine, say
 from hemline.cli.bench_retrieval import add_verb_retrieval
 from hemline.cli.cluster import add_backing
 from hemline.cli.verb import Args, Verbs, add_gateway, add_verb, console, print_json
@@ -15,7 +13,6 @@ from hemline.cli.verb import Args, Verbs, add_gateway, add_verb, console, print_
 if TYPE_CHECKING:
     from hemline.bench.serve import Rate
     from hemline.bench.shoppers import ShopperPlan
-    from hemline.credentials import Credentials
 
 DEFAULT_RATES = "25%,50%,75%,90%"
 
@@ -59,6 +56,7 @@ def add_verbs(verbs: Verbs) -> None:
     add_backing(serve)
     add_gateway(serve)
     serve.set_defaults(timeout=1.0)
+    bench_events.add_verbs(inner)
 
 
 def run_serve(args: Args) -> int:
@@ -74,9 +72,8 @@ def run_serve(args: Args) -> int:
 
     rates, shoppers = read_rates(args.rates), read_shoppers(args.users, args.events_per_user)
     release = open_release(args.home / "releases")
-    ranks = release.array("popularity").argsort()[::-1]
-    item_ids = [release.catalogue.item_ids[row] for row in ranks.tolist()]
-    with _cluster(args) as (gateway, credentials):
+    item_ids = item_ids_by_popularity(release)
+    with cluster_to_measure(args) as (gateway, credentials):
         here = not args.gateway
         plan = ServePlan(
             gateway=gateway,
@@ -91,49 +88,14 @@ def run_serve(args: Args) -> int:
         )
         servers = servers_of_cluster(args.home / "run") if here else None
         with asyncio.Runner(loop_factory=precise_loop) as runner:
-            report = runner.run(bench_serve(plan, item_ids, servers, _say, credentials))
+            report = runner.run(bench_serve(plan, item_ids, servers, say, credentials))
     if args.json:
-        facts = {"release": release.id, "machine": _machine(), **asdict(report)}
+        facts = {"release": release.id, "machine": machine(), **asdict(report)}
         facts["targets"] = [asdict(target) for target in targets(report)]
         print_json({**facts, "remarks": remarks(report)})
     else:
         print_report(console(), report)
     return 0
-
-
-@contextmanager
-def _cluster(args: Args) -> Iterator[tuple[str, Credentials]]:
-    """HOST:PORT of the gateway to measure, and what to show it; a cluster started for that is
-    stopped at the end."""
-    from hemline.cli.client import cluster_in, credentials
-    from hemline.credentials import NO_CREDENTIALS
-    from hemline.errors import NotFoundError
-    from hemline.local.background import stop_cluster
-    from hemline.local.up import UpConfig, up_in_background
-
-    if args.gateway:
-        yield args.gateway, credentials(args, None)
-        return
-    try:
-        running = cluster_in(args.home)
-    except NotFoundError:
-        pass
-    else:
-        yield running.gateway, credentials(args, running)
-        return
-    config = UpConfig(
-        home=args.home,
-        base_port=0,
-        split=args.split,
-        kafka=args.kafka,
-        redis=args.redis,
-        prometheus=args.prometheus,
-    )
-    started = up_in_background(config)
-    try:
-        yield started.gateway, NO_CREDENTIALS
-    finally:
-        stop_cluster(args.home / "run")
 
 
 def read_rates(text: str) -> tuple[Rate, ...]:
@@ -172,14 +134,3 @@ def read_shoppers(users: int, events: str) -> ShopperPlan:
     if users < 1:
         raise InvalidInputError("--users", f"{users} is not positive")
     return plan
-
-
-def _machine() -> dict[str, object]:
-    import os
-    import platform
-
-    return {"cores": len(os.sched_getaffinity(0)), "kernel": platform.release()}
-
-
-def _say(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)

@@ -83,14 +83,22 @@ async def _replay(args: Args, stores: Stores) -> Replay:
         if release is not None:
             updating = asyncio.create_task(Updater(log, users, None, release).run(stopping))
         with console(stderr=True).status("") as line:
-            await follow_replay(
-                replay, users, lambda n: line.update(f"{n} of {replay.records} records applied")
+            following = asyncio.create_task(
+                follow_replay(
+                    replay, users, lambda n: line.update(f"{n} of {replay.records} records applied")
+                )
             )
+            waiting = {following} | ({updating} if updating else set())
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if updating is not None and updating.done():  # it only ends by itself with an error
+                following.cancel()
+                await updating
+            await following
         return replay
     finally:
         stopping.set()
         if updating is not None:
-            await updating
+            await asyncio.wait({updating})
         await users.close()
         await log.close()
 
@@ -120,6 +128,14 @@ def _stores(args: Args) -> Stores:
         if kind == "sqlite" and not Path(path).is_file():
             raise NotFoundError(f"there is no {path}: nothing to replay; see --home and --log")
     return found
+
+
+def stores_of(home: Path) -> Stores:
+    """The stores of the cluster that is up in this home. Raises NotFoundError when none is,
+    UnavailableError when its updater is not running."""
+    from hemline.cli.client import cluster_in
+
+    return _of_running(home / "run", cluster_in(home))
 
 
 def _of_running(run: Path, cluster: ClusterRecord) -> Stores:

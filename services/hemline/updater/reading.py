@@ -15,13 +15,14 @@ from dataclasses import dataclass
 
 from hemline import metrics
 from hemline.errors import HemlineError
-from hemline.event_log import Consumer, EventLog, Record
+from hemline.event_log import Consumer, EventLog, Position, Record
 from hemline.lineage import Lineage, Progress, new_lineage_id
 from hemline.user_state import UserStates
 
 logger = logging.getLogger(__name__)
 
 CHECK_S = 1.0  # how soon a lost store or a rebuild is noticed while no events come
+TELL_S = 0.5  # how often the log's group is told; each time costs as much as a small batch
 SEEKS_TO_BELIEVE = 3  # after so many the log really has nothing there
 
 
@@ -46,6 +47,8 @@ class Reading:
         self._lineage: Lineage | None = None
         self._lineage_above = 0
         self._check_at = 0.0
+        self._untold: dict[int, Position] = {}
+        self._tell_at = 0.0
 
     @property
     def lineage(self) -> Lineage:
@@ -58,6 +61,8 @@ class Reading:
         records = await self._consumer.poll(max_records, timeout_s)
         given = self._consumer.assigned()
         self._places = {p: place for p, place in self._places.items() if p in given}
+        if not records:
+            await self.tell_group()
         if not records and given:
             await self._check_store()
         first: dict[int, int] = {}
@@ -93,9 +98,19 @@ class Reading:
             return
         for p, place in places.items():
             place.stored = ends[p]
+        self._untold |= {p: Position(p, ends[p] - 1) for p in places}
+        if time.monotonic() >= self._tell_at:
+            await self.tell_group()
+
+    async def tell_group(self) -> None:
+        """Commit what was applied, for those who watch the group; the store knows by itself."""
+        told, self._untold = self._untold, {}
+        if not told:
+            return
+        self._tell_at = time.monotonic() + TELL_S
         try:
-            await self._consumer.commit(batch)
-        except HemlineError as error:  # the store knows, and the next commit covers this one
+            await self._consumer.commit(list(told.values()))
+        except HemlineError as error:  # the next commit covers this one
             logger.info("the log's group was not told: %s", error)
 
     async def overtaken(self, lineage_id: int) -> None:

@@ -89,12 +89,12 @@ class Updater:
                     batch = []
                 await self._tell_lag()
             except TooManyDeadLettersError:
-                await self._consumer.close()
+                await self._leave()
                 raise
             except HemlineError as error:
                 logger.warning("batch of %d records put off: %s", len(batch), error)
                 await asyncio.sleep(RETRY_S)
-        await self._consumer.close()
+        await self._leave()
 
     async def step(self, timeout_s: float) -> int:
         """Apply one batch, if one comes in time; how many records it had. Raises as `apply`."""
@@ -121,6 +121,10 @@ class Updater:
             await self._reading.overtaken(error.lineage_id)
             return
         await self._reading.applied(batch)
+
+    async def _leave(self) -> None:
+        await self._reading.tell_group()
+        await self._consumer.close()
 
     async def _next(self, timeout_s: float) -> list[Record]:
         batch = await self._reading.poll(MAX_BATCH, timeout_s)
