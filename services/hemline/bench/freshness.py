@@ -101,7 +101,8 @@ async def bench_events(
     """Measure the cluster whose gateway `plan` names.
 
     item_ids: of the release it serves, most popular first. servers, find_updater: find its
-    processes; None where they run elsewhere. credentials: for the gateway. Raises HemlineError when no event is acknowledged.
+    processes; None where they run elsewhere. credentials: for the gateway.
+    Raises HemlineError when no event is acknowledged.
     """
     rng = np.random.default_rng(plan.seed)
     run_id = f"{time.time_ns() // 1_000_000:x}"
