@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -352,6 +353,15 @@ def test_a_failed_import_leaves_the_older_one_whole(tmp_path: Path) -> None:
 
     assert (tmp_path / "out" / "events.parquet").read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "pairs.txt"]
+
+
+def test_what_a_killed_import_left_behind_is_removed_by_the_next(tmp_path: Path) -> None:
+    of_nobody, of_somebody = tmp_path / ".out.999999999.tmp", tmp_path / f".out.{os.getppid()}.tmp"
+    for folder in (of_nobody, of_somebody):
+        (folder / "spools").mkdir(parents=True)
+    (tmp_path / "pairs.txt").write_text("1 2\n")
+    imported("pairs", tmp_path / "pairs.txt", tmp_path / "out")
+    assert not of_nobody.exists() and of_somebody.exists()
 
 
 def test_a_damaged_gzip_or_a_missing_column_is_said_by_name(tmp_path: Path) -> None:

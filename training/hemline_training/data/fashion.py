@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,7 +25,8 @@ def read_fashion_products(
     titles (not the pictures) of the catalogue in memory. Raises CatalogueError.
     """
     with TemporaryDirectory(dir=tables.folder) as folder:
-        done = import_fashion_products(path, Path(folder), progress=reader.progress)
+        progress = reader.progress and sys.stderr.isatty()
+        done = import_fashion_products(path, Path(folder), progress=progress)
         report = tables.items.report
         for name, reason in done.reasons.items():
             report.reasons[name] = reason

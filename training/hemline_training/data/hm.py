@@ -15,6 +15,7 @@ from hemline.errors import BadImageError, DataError
 from hemline_training.catalogue.titles import gender_of_title
 from hemline_training.data.ages import age_of
 from hemline_training.data.pictures import small_image
+from hemline_training.data.report import TableReport
 from hemline_training.data.source import Reader, one_of
 from hemline_training.data.tables import Tables
 from hemline_training.data.values import UNREADABLE, moment_ms, number, text
@@ -53,16 +54,16 @@ def read_hm(path: Path, tables: Tables, reader: Reader, _columns: dict[str, Any]
             _add_transaction(row, tables)
 
 
-def _article_id(value: Any, tables: Tables) -> str | None:
+def _article_id(value: Any, report: TableReport) -> str | None:
     found = text(value)
     if found is not None and found.isdecimal() and len(found) < _ID_DIGITS:
-        tables.items.report.count("repaired", "article_id: leading zeros restored", found)
+        report.count("repaired", "article_id: leading zeros restored", found)
         return found.zfill(_ID_DIGITS)
     return found
 
 
 def _add_article(row: dict[str, Any], images: Path | None, tables: Tables) -> None:
-    article_id, title = _article_id(row["article_id"], tables), text(row["prod_name"])
+    article_id, title = _article_id(row["article_id"], tables.items.report), text(row["prod_name"])
     item: dict[str, Any] = {
         "item_id": article_id,
         "title": title,
@@ -135,7 +136,7 @@ def _add_transaction(row: dict[str, Any], tables: Tables) -> None:
     tables.events.add(
         {
             "user_id": text(row["customer_id"]),
-            "item_id": _article_id(row["article_id"], tables),
+            "item_id": _article_id(row["article_id"], tables.events.report),
             "kind": "purchase",
             "occurred_ms": moment,
             "price": price,

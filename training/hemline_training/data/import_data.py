@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from hemline.errors import DataError, InvalidInputError
 from hemline_training.data.formats import FORMATS
 from hemline_training.data.report import DEFAULT_MAX_BAD_SHARE, DataReport
@@ -46,6 +48,7 @@ def import_data(
     if not path.exists():
         raise DataError(f"{path} does not exist")
     _check_replaceable(out)
+    _remove_abandoned(out)
     temporary = out.parent / f".{out.name}.{os.getpid()}.tmp"
     temporary.mkdir(parents=True)
     try:
@@ -73,6 +76,14 @@ def _check_replaceable(out: Path) -> None:
         return
     if out.exists():
         raise DataError(f"{out} is there and no imported data folder; choose another --out")
+
+
+def _remove_abandoned(out: Path) -> None:
+    """What an import to the same folder left when it was killed: it can be as large as the data."""
+    for folder in out.parent.glob(f".{out.name}.*.tmp"):
+        process = folder.name.removesuffix(".tmp").rpartition(".")[2]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _replace(out: Path, folder: Path) -> None:

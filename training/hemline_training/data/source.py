@@ -26,9 +26,14 @@ OnBad = Callable[[str, str], None]
 
 @dataclass(frozen=True)
 class Reader:
-    """How the files of one import are read; `progress` shows a bar for each on stderr."""
+    """How the files of one import are read; `progress` shows a bar for each on a terminal."""
 
     progress: bool = True
+
+    @property
+    def hidden(self) -> bool | None:
+        """What tqdm takes: None hides its bars where stderr is no terminal."""
+        return None if self.progress else True
 
     def rows(
         self,
@@ -80,7 +85,7 @@ class Reader:
         try:
             size = path.stat().st_size
             raw = _Watched(path, tqdm(total=size, desc=path.name, unit="B", unit_scale=True,
-                                      disable=not self.progress, leave=False))  # fmt: skip
+                                      disable=self.hidden, leave=False))  # fmt: skip
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}") from error
         if path.suffix == ".gz":
@@ -114,7 +119,7 @@ class Reader:
             if missing:
                 raise DataError(f"{path} lacks the column(s) {', '.join(missing)}")
             with tqdm(total=file.metadata.num_rows, desc=path.name, unit="row",
-                      disable=not self.progress, leave=False) as bar:  # fmt: skip
+                      disable=self.hidden, leave=False) as bar:  # fmt: skip
                 for batch in file.iter_batches(_ROWS_PER_BATCH):
                     yield from batch.to_pylist()
                     bar.update(batch.num_rows)

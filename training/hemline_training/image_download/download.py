@@ -89,7 +89,7 @@ def download_images(
     with Kept(folder / IMAGES_FOLDER) as kept:
         run = _Run(kept, settings, report)
         with tqdm(
-            total=data.rows("items"), desc="images", unit="item", disable=not progress
+            total=data.rows("items"), desc="images", unit="item", disable=None if progress else True
         ) as bar:
             try:
                 asyncio.run(run.all(_addresses(data), bar))
