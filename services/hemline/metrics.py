@@ -105,6 +105,11 @@ SEARCH_SCANS = Counter(
 SEARCH_BATCH = Histogram(
     "hemline_search_batch_queries", "Queries answered in one pass", buckets=(1, 2, 4, 8, 16, 32, 64)
 )
+SEARCH_WATCHED = Counter(
+    "hemline_search_watched_results_total",
+    "Results of sampled searches, by what working them out again said of them",
+    ["outcome"],
+)
 SEARCH_WAITING = Gauge("hemline_search_waiting", "Searches that wait for an index")
 SEARCH_DROPPED = Counter(
     "hemline_search_dropped_total", "Searches that no index answered, by why", ["reason"]

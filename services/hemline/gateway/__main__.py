@@ -44,6 +44,7 @@ class Config(ServerSettings, ClientTlsSettings):
     metrics_port: int = 7200
     retrieval: str = ""  # address of a retrieval process; empty: inside this one
     reranker: str = ""  # address of a reranker process; empty: inside this one
+    watched_share: float = 0.01  # of the searches in this process, worked out again
     search_threads: int = 1
     # At 3 ms of CPU each, the last of so many waits a tenth of a second.
     max_in_flight: int = field(default=32, kw_only=True)
@@ -99,7 +100,7 @@ async def warm_up(stages: Stages) -> None:
 
 async def _retrieval(config: Config, items: LiveItems, stack: AsyncExitStack) -> Retrieval:
     if not config.retrieval:
-        inside = FlatRetrieval(items, config.search_threads)
+        inside = FlatRetrieval(items, config.search_threads, watched_share=config.watched_share)
         stack.callback(inside.close)
         return inside
     channel = connect(config.retrieval, client_tls(config))

@@ -32,6 +32,7 @@ class Config(ServerSettings):
     search_threads: int = 1  # of catalogues too large to be searched where the call comes in
     gather_ms: float = 1.0  # how long a search may wait for others to share a pass with
     max_waiting_searches: int = 1024  # beyond, RESOURCE_EXHAUSTED
+    watched_share: float = 0.01  # of the searches, worked out again to watch the recall
     max_memory_mb: int = 0  # of all loaded releases; 0: what the machine has
 
 
@@ -39,7 +40,12 @@ async def main(config: Config) -> None:
     release = open_release(config.releases)
     items = LiveItems(release)
     retrieval = FlatRetrieval(
-        items, config.search_threads, config.gather_ms, config.max_waiting_searches, config.index
+        items,
+        config.search_threads,
+        config.gather_ms,
+        config.max_waiting_searches,
+        config.index,
+        config.watched_share,
     )
     serve_metrics(config.metrics_host, config.metrics_port)
     RELEASE.set(release.version)

@@ -25,6 +25,7 @@ from hemline.live_items import LiveItems, LiveView
 from hemline.releases import Release
 from hemline.retrieval.loaded_release import BRIEF, LoadedRelease, check_kind
 from hemline.retrieval.queue import SearchQueue
+from hemline.retrieval.recall_watch import RecallWatch
 
 MAX_K = 1000
 MAX_QUERIES = 64
@@ -36,8 +37,9 @@ class FlatRetrieval:
     """Exact search over one release; the in-process form of `contracts.Retrieval`.
 
     items: the release, or its live items, which others may share. threads: that search catalogues
-    of more than BRIEF items. gather_ms, max_waiting: see `SearchQueue`. kind: of the
-    indexes, one of `loaded_release.KINDS`; raises InvalidInputError for another.
+    of more than BRIEF items. gather_ms, max_waiting: see `SearchQueue`. kind: of the indexes, one
+    of `loaded_release.KINDS`; raises InvalidInputError for another. watched_share: of the searches,
+    to be worked out again by the `RecallWatch`.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class FlatRetrieval:
         gather_ms: float = 1.0,
         max_waiting: int = 1024,
         kind: str = "exact",
+        watched_share: float = 0.0,
     ) -> None:
         live = LiveItems(items) if isinstance(items, Release) else items
+        self._watch = RecallWatch(watched_share) if watched_share else None
         self._queue = SearchQueue(threads, gather_ms, max_waiting)
         self.kind = check_kind(kind)
         self._current = LoadedRelease(live, self.kind)
@@ -105,6 +109,7 @@ class FlatRetrieval:
         loaded = self._of(release_id)
         self._check(queries, loaded)
         began = time.perf_counter()
+        before = loaded.items.view
         if len(loaded.items.view) <= BRIEF:
             hits = [loaded.search(query) for query in queries]
         else:
@@ -112,6 +117,8 @@ class FlatRetrieval:
                 tenant = caller.tenant
             hits = await self._queue.search(loaded, queries, timeout_s, tenant)
         metrics.SEARCH_SECONDS.observe(time.perf_counter() - began)
+        if self._watch is not None:
+            self._watch.offer(before, loaded.items.view, queries, hits)
         return hits
 
     def dim(self, space: Space) -> int:
@@ -125,6 +132,8 @@ class FlatRetrieval:
     def close(self) -> None:
         """Let running searches end and drop the threads."""
         self._queue.close()
+        if self._watch is not None:
+            self._watch.close()
 
     def _of(self, release_id: str) -> LoadedRelease:
         loaded = self._loaded.get(release_id)
