@@ -9,10 +9,13 @@ Flags it does not know go to locust (loadtest/README.md). Exits 0 only if every 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import time
+from html import escape
 from pathlib import Path
+from typing import Any
 
 from hemline.cli.client import cluster_in, credentials
 from hemline.cli.verb import add_address
@@ -65,10 +68,31 @@ def run_locust(gateway: str, reports: Path, flags: list[str]) -> int:
     command = [sys.executable, "-m", "locust", "-f", str(HERE / "locustfile.py"), "--host", gateway]
     command += ["--headless", "--only-summary", "--html", str(html), "--report", str(plain)]
     code = subprocess.run([*command, *flags]).returncode
+    if html.exists() and plain.exists():
+        put_verdict(html, json.loads(plain.read_text()))
     for written in (html, plain):
         if written.exists():
             print(f"report: {written}")
     return code
+
+
+def put_verdict(html: Path, report: dict[str, Any]) -> None:
+    """Begin locust's page, which knows no objectives, with the verdict and what it rests on."""
+    profile = report["profile"]
+    lines = [f"{broken}" for broken in report["broken"]] or ["all objectives were met"]
+    lines.append(
+        f"{profile['name']}, {profile['rate_per_s']:g} requests/s for {profile['seconds']:g} s; "
+        f"{report['degraded']} of {report['answers']} answers degraded; "
+        f"99% of the calls were sent at most {report['send_lag_p99_ms']:g} ms late"
+    )
+    word, colour = ("PASSED", "#1b7f3b") if report["passed"] else ("FAILED", "#b3261e")
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    verdict = (
+        '<section style="font-family: sans-serif; max-width: 1150px; margin: 24px auto 0">'
+        f'<h2 style="color: {colour}; margin: 0">{word}</h2><ul>{items}</ul></section>'
+    )
+    page = html.read_text()
+    html.write_text(page.replace('<div id="root">', f'{verdict}<div id="root">', 1))
 
 
 if __name__ == "__main__":

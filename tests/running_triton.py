@@ -31,10 +31,11 @@ CONTROL_KEY = "only the release tool knows"
 
 @dataclass
 class RunningTriton:
-    """A server that is ready. `address` is gRPC's, `http` a URL without a trailing slash."""
+    """A server that is ready. `address` is gRPC's, the others are URLs, `http` without a slash."""
 
     address: str
     http: str
+    metrics: str
     repository: Path
     releases: Path
     release: Path
@@ -84,8 +85,10 @@ def running_triton(
             time.sleep(0.05)
         took = time.monotonic() - began
         address = f"127.0.0.1:{grpc_port}"
+        metrics = f"http://127.0.0.1:{metrics_port}/metrics"
+        releases = folder / "releases"
         yield RunningTriton(
-            address, http, repository, folder / "releases", release, 1, process, log, took
+            address, http, metrics, repository, releases, release, 1, process, log, took
         )
     finally:
         process.terminate()

@@ -13,6 +13,7 @@ from hemline.local.kafka_server import KafkaInstall, install_kafka
 from hemline.local.prometheus_server import PrometheusInstall, install_prometheus
 from hemline.local.triton_server import TritonInstall, install_triton
 from hemline.triton import TritonEncoders
+from running_home import Home, trained_home
 from running_kafka import RunningKafka, running_kafka
 from running_triton import RunningTriton, running_triton
 
@@ -48,6 +49,12 @@ async def encoders(triton: RunningTriton) -> AsyncIterator[TritonEncoders]:
     client = TritonEncoders(triton.address)
     yield client
     await client.close()
+
+
+@pytest.fixture(scope="session")
+def home(triton_install: TritonInstall, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Trained once for all tests; each starts and stops a cluster of its own in it."""
+    return trained_home(tmp_path_factory.mktemp("home"), triton_install.folder.parent)
 
 
 @pytest.fixture(scope="session")

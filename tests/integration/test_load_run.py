@@ -38,7 +38,7 @@ def report_in(home: Path) -> Any:
 async def test_a_run_passes_and_leaves_both_reports(shop: Shop, tmp_path: Path) -> None:
     flags = ("--shape", "spike", "--rate", 32, "--seconds", 4, *PATIENT)
     code, out = await run("run.py", "--home", tmp_path, "--gateway", shop.address, *flags)
-    assert code == 0 and "PASSED: all objectives were met" in out
+    assert code == 0 and "PASSED: all objectives were met" in out, out
     report = report_in(tmp_path)
     assert report["passed"] and report["broken"] == report["errors"] == []
     assert report["calls"].keys() == {"Recommend", "RecordEvent", "SimilarItems", "Search"}
@@ -49,7 +49,9 @@ async def test_a_run_passes_and_leaves_both_reports(shop: Shop, tmp_path: Path) 
     events = report["calls"]["RecordEvent"]
     assert report["answers"] == calls - events["calls"] and events["failed"] == 0
     (html,) = (tmp_path / "loadtest").glob("*.html")
-    assert "RecordEvent" in html.read_text() and str(html) in out
+    page = html.read_text()
+    assert "RecordEvent" in page and str(html) in out
+    assert page.count("PASSED") == 1 and "<li>all objectives were met</li>" in page
     # The events are real: what was clicked is in the log, with the answer that showed it.
     visitors = [f"load-{number:06}" for number in range(10)]  # by Zipf's law nearly half of all
     async with asyncio.timeout(20):
@@ -62,6 +64,8 @@ async def test_a_run_without_a_server_fails_and_says_why(tmp_path: Path) -> None
     code, out = await run("run.py", "--home", tmp_path, "--gateway", "127.0.0.1:9", *flags)
     assert code == 1 and "FAILED: " in out and "100.00% of all calls failed" in out
     report = report_in(tmp_path)
+    (html,) = (tmp_path / "loadtest").glob("*.html")
+    assert "100.00% of all calls failed" in html.read_text()
     assert not report["passed"] and report["errors"][0]["error"] == "UNAVAILABLE"
 
 
