@@ -33,7 +33,14 @@ KINDS = {
 }
 SIZE = 32
 CONFIG = AttributeTrainConfig(
-    epochs=12, batch=32, lr=3e-3, image_size=SIZE, trunk="test_resnet", start="", seed=1
+    epochs=12,
+    head_epochs=2,
+    batch=32,
+    lr=3e-3,
+    image_size=SIZE,
+    trunk="test_resnet",
+    start="",
+    seed=1,
 )
 
 

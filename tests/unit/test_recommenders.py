@@ -20,6 +20,7 @@ from hemline_training.recommenders.blended import Blend, standardise
 from hemline_training.recommenders.content import ContentCosine
 from hemline_training.recommenders.ease import Ease
 from hemline_training.recommenders.explicit import BiasedMf
+from hemline_training.recommenders.feature_towers import FeatureTowers
 from hemline_training.recommenders.graph_filters import GraphFilter
 from hemline_training.recommenders.graphsage import GraphSage
 from hemline_training.recommenders.inverse import invert_in_place
@@ -55,6 +56,9 @@ COLLABORATIVE: dict[str, Callable[[int], Recommender]] = {
         seed=seed,
     ),
     "content": lambda seed: ContentCosine(),
+    "towers": lambda seed: FeatureTowers(
+        dim=8, hidden=32, epochs=15, batch_size=64, uniform_negatives=16, seed=seed
+    ),
     "graphsage": lambda seed: GraphSage(
         dim=16, epochs=20, batch_size=64, learning_rate=0.02, seed=seed
     ),

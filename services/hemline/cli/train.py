@@ -74,7 +74,9 @@ def add_verbs(verbs: Verbs) -> None:
     )
     attributes.add_argument("--catalog", type=Path, required=True, metavar="DIR")
     attributes.add_argument("--out", type=Path, required=True, metavar="DIR", help="its folder")
-    attributes.add_argument("--epochs", type=int, default=5, help="default: %(default)s")
+    attributes.add_argument(
+        "--epochs", type=int, default=3, help="of the whole network, 0: heads only (%(default)s)"
+    )
     attributes.add_argument("--seed", type=int, default=0, help="default: %(default)s")
 
     evaluate = verbs.add_parser("evaluate", help="measure a model on what it was not trained on")

@@ -19,6 +19,7 @@ from open_clip.transform import image_transform_v2
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from hemline.encoders.clip import load_clip
 from hemline.encoders.clip_model import EncoderError, half, load_weights
 from hemline.images import decode_image
 from hemline.vectors import F32
@@ -43,20 +44,27 @@ class AttributeNet(nn.Module):
         self.heads = nn.ModuleDict({h: nn.Linear(width, len(classes[h])) for h in HEADS})
 
     def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        features = self.dropout(self.trunk(pixels))
-        return {head: layer(features) for head, layer in self.heads.items()}
+        return self.read(self.trunk(pixels))
+
+    def read(self, features: Tensor) -> dict[str, Tensor]:
+        """The heads' logits of the trunk's features (b, width)."""
+        dropped = self.dropout(features)
+        return {head: layer(dropped) for head, layer in self.heads.items()}
 
 
 @dataclass(frozen=True)
 class AttributeModel:
     """A trained network with all that is needed to read its answers.
 
+    trunk_of: the CLIP whose image tower the trunk is, unchanged, so that only the heads are saved;
+    "" where the trunk was trained on and is the model's own.
     temperatures: head -> what its logits are divided by (Guo et al., "On Calibration of Modern
     Neural Networks", ICML 2017). about: how it was trained and measured, for people.
     """
 
     net: AttributeNet
     trunk: str
+    trunk_of: str
     labels: Labels
     image_size: int
     temperatures: Mapping[str, float]
@@ -94,6 +102,7 @@ class AttributeModel:
         config = {
             "format": FORMAT,
             "trunk": self.trunk,
+            "trunk_of": self.trunk_of,
             "image_size": self.image_size,
             "classes": {head: list(names) for head, names in self.labels.classes.items()},
             "counts": {head: counts.tolist() for head, counts in self.labels.counts.items()},
@@ -103,7 +112,8 @@ class AttributeModel:
             "about": dict(self.about),
         }
         (folder / _CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-        weights = {k: half(v.detach().contiguous()) for k, v in self.net.state_dict().items()}
+        saved: nn.Module = self.net.heads if self.trunk_of else self.net
+        weights = {k: half(v.detach().contiguous()) for k, v in saved.state_dict().items()}
         save_file(weights, folder / _WEIGHTS)
 
     @classmethod
@@ -125,12 +135,26 @@ class AttributeModel:
             config["weight_power"],
         )
         net = AttributeNet(config["trunk"], labels.classes)
-        load_weights(net, folder / _WEIGHTS)
+        if config["trunk_of"]:
+            copy_trunk(net, config["trunk_of"])
+        load_weights(net.heads if config["trunk_of"] else net, folder / _WEIGHTS)
         return cls(
             net.eval(),
             config["trunk"],
+            config["trunk_of"],
             labels,
             int(config["image_size"]),
             config["temperatures"],
             config["about"],
         )
+
+
+def copy_trunk(net: AttributeNet, clip: str) -> None:
+    """The image tower of a CLIP as the trunk's weights. Raises EncoderError if it is another."""
+    tower: Any = load_clip(clip).model.visual
+    try:
+        net.trunk.load_state_dict(tower.trunk.state_dict())
+    except (AttributeError, RuntimeError) as error:
+        raise EncoderError(
+            f"the image tower of {clip!r} is not the trunk wanted: {error}"
+        ) from None

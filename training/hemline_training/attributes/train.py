@@ -3,8 +3,11 @@
     hemline train attributes --catalog .hemline/catalogue --out .hemline/attributes
 
 The trunk starts from the image tower of Hemline's CLIP, which has seen the same photos but none of
-the held-out tenth (the same tenth is held out here). Half of that tenth sets the temperatures, the
-other half is measured.
+the held-out tenth (the same tenth is held out here). The heads are fitted first, on the features of
+augmented photos with the trunk as it is; then, for `epochs`, everything together at a low rate.
+Fine-tuning under heads that know nothing yet spoils the features (Kumar et al., "Fine-Tuning can
+Distort Pretrained Features and Underperform Out-of-Distribution", ICLR 2022; measured in LOG.md).
+Half of the held-out tenth sets the temperatures, the other half is measured.
 """
 
 from __future__ import annotations
@@ -20,11 +23,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from hemline.encoders.clip import load_clip
 from hemline.errors import CatalogueError
 from hemline.vectors import F32
 from hemline_training.attributes.labels import HEADS, I64, Labels
-from hemline_training.attributes.network import AttributeModel, AttributeNet
+from hemline_training.attributes.network import AttributeModel, AttributeNet, copy_trunk
 from hemline_training.clip.data import Products, augment, load_products
 from hemline_training.clip.train import has_bf16
 
@@ -33,9 +35,12 @@ from hemline_training.clip.train import has_bf16
 class AttributeTrainConfig:
     """One run. start: "" for random weights, else what `load_clip` takes, of the same trunk."""
 
-    epochs: int = 5
+    epochs: int = 3  # of everything together; 0 leaves the trunk as it was
+    head_epochs: int = 30  # before that, of the heads alone
+    views: int = 1  # augmented views of each photo for the heads
     batch: int = 256
-    lr: float = 1e-3
+    lr: float = 3e-4
+    head_lr: float = 3e-3
     weight_decay: float = 0.05
     image_size: int = 80
     trunk: str = "resnet10t"  # any timm ResNet
@@ -74,17 +79,68 @@ def fit_attributes(
     torch.manual_seed(config.seed)
     net = AttributeNet(config.trunk, labels.classes)
     if config.start:
-        _copy_trunk(net, config.start)
-    net.to(memory_format=torch.channels_last).train()
+        copy_trunk(net, config.start)
+    net.to(memory_format=torch.channels_last)
     weights = {head: torch.from_numpy(labels.weights(head)) for head in HEADS}
+    moves = torch.Generator().manual_seed(config.seed)
+    if config.head_epochs:
+        _fit_heads(net, products, targets, weights, config, moves)
+    _fit_all(net, products, targets, weights, config, moves, report)
+    return _calibrate_and_measure(net.eval(), labels, products, targets, config)
+
+
+def _fit_heads(
+    net: AttributeNet,
+    products: Products,
+    targets: Tensor,
+    weights: dict[str, Tensor],
+    config: AttributeTrainConfig,
+    moves: torch.Generator,
+) -> None:
+    rows = np.tile(products.train_rows, config.views)
+    net.eval()
+    parts = []
+    for start in tqdm(range(0, len(rows), 256), desc="features", unit="batch", leave=False):
+        pixels = torch.from_numpy(products.pixels[rows[start : start + 256]])
+        with torch.inference_mode():
+            parts.append(_trunk_features(net, augment(pixels, config.image_size, moves)))
+    features = torch.cat(parts).clone()
+    optimiser = torch.optim.AdamW(net.heads.parameters(), config.head_lr, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.head_epochs)
+    rng = np.random.default_rng(config.seed)
+    net.train()
+    for _ in tqdm(range(config.head_epochs), desc="heads", unit="epoch", leave=False):
+        for batch in np.array_split(rng.permutation(len(rows)), -(-len(rows) // config.batch)):
+            loss = attribute_loss(net.read(features[batch]), targets[rows[batch]], weights)
+            optimiser.zero_grad(set_to_none=True)
+            torch.autograd.backward(loss)
+            optimiser.step()
+        schedule.step()
+
+
+def _trunk_features(net: AttributeNet, views: Tensor) -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16(torch.device("cpu"))):
+        features: Tensor = net.trunk(views)
+    return features.float()
+
+
+def _fit_all(
+    net: AttributeNet,
+    products: Products,
+    targets: Tensor,
+    weights: dict[str, Tensor],
+    config: AttributeTrainConfig,
+    moves: torch.Generator,
+    report: Callable[[dict[str, float]], None],
+) -> None:
     rows = products.train_rows
     steps = max(len(rows) // config.batch, 1)
     optimiser = torch.optim.AdamW(net.parameters(), config.lr, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.lr, total_steps=steps * config.epochs, pct_start=0.15
+        optimiser, config.lr, total_steps=max(steps * config.epochs, 1), pct_start=0.15
     )
     rng = np.random.default_rng(config.seed)
-    moves = torch.Generator().manual_seed(config.seed)
+    net.train()
     for epoch in range(1, config.epochs + 1):
         total = 0.0
         shuffled = rng.permutation(rows)
@@ -92,17 +148,13 @@ def fit_attributes(
         for step in progress:
             batch = shuffled[step * config.batch : (step + 1) * config.batch]
             views = augment(torch.from_numpy(products.pixels[batch]), config.image_size, moves)
-            with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16(torch.device("cpu"))):
-                logits = net(views)
-            logits = {head: values.float() for head, values in logits.items()}
-            loss = attribute_loss(logits, targets[batch], weights)
+            loss = attribute_loss(net.read(_trunk_features(net, views)), targets[batch], weights)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             optimiser.step()
             schedule.step()
             total += loss.item()
         report({"epoch": epoch, "loss": total / steps})
-    return _calibrate_and_measure(net.eval(), labels, products, targets, config)
 
 
 def attribute_loss(
@@ -164,8 +216,9 @@ def _calibrate_and_measure(
             f"attributes: {len(rows)} of the photos are held out; at least 2 are needed to "
             "calibrate and measure: give a larger catalogue"
         )
+    shared = config.start if not config.epochs else ""
     plain = AttributeModel(
-        net, config.trunk, labels, config.image_size, dict.fromkeys(HEADS, 1.0), {}
+        net, config.trunk, shared, labels, config.image_size, dict.fromkeys(HEADS, 1.0), {}
     )
     pixels = torch.from_numpy(products.pixels[rows]).permute(0, 3, 1, 2).float() / 127.5 - 1
     probabilities = plain.probabilities(pixels)
@@ -195,14 +248,3 @@ def cool(probabilities: F32, temperature: float) -> F32:
     """What the softmax of logits / temperature is, given that of the logits; rows sum to 1."""
     powered = np.maximum(probabilities, 1e-12) ** (1 / temperature)
     return np.asarray(powered / powered.sum(axis=1, keepdims=True), dtype=np.float32)
-
-
-def _copy_trunk(net: AttributeNet, clip: str) -> None:
-    """The image tower of a CLIP as the trunk's first weights; raises ValueError if it differs."""
-    tower: Any = load_clip(clip).model.visual
-    try:
-        net.trunk.load_state_dict(tower.trunk.state_dict())
-    except (AttributeError, RuntimeError) as error:
-        raise ValueError(
-            f"the image tower of {clip!r} is not the trunk asked for: {error}"
-        ) from None

@@ -45,6 +45,9 @@ MODELS: dict[str, Callable[[int], Recommender]] = {
     "ncf-mse": lambda seed: _neural_cf("mse", seed),
     "lightgcn": lambda seed: _lightgcn(seed),
     "graphsage": lambda seed: _graphsage(seed),
+    "towers": lambda seed: _feature_towers("softmax", seed),
+    "towers-bce": lambda seed: _feature_towers("bce", seed),
+    "towers-mse": lambda seed: _feature_towers("mse", seed),
 }
 
 
@@ -77,3 +80,9 @@ def _graphsage(seed: int) -> Recommender:
     from hemline_training.recommenders.graphsage import GraphSage
 
     return GraphSage(seed=seed)
+
+
+def _feature_towers(loss: str, seed: int) -> Recommender:
+    from hemline_training.recommenders.feature_towers import FeatureTowers
+
+    return FeatureTowers(loss=loss, seed=seed)
