@@ -69,6 +69,17 @@ if not marker.exists():
 """
     + HEALTHY
 )
+# At its second start it takes its time, as any process of a machine with too much to do.
+SLOW_AGAIN = (
+    """
+import pathlib, sys, time
+marker = pathlib.Path(sys.argv[2])
+if marker.exists():
+    time.sleep(float(sys.argv[3]))
+marker.touch()
+"""
+    + HEALTHY
+)
 STUBBORN = """
 import asyncio, signal, sys
 from hemline.rpc import Server
@@ -240,6 +251,30 @@ async def test_a_mishap_that_keeps_happening_ends_it_all(start: Start) -> None:
     with pytest.raises(UnavailableError, match="before it was ready"):
         await asyncio.wait_for(asyncio.shield(cluster.task), PATIENCE_S)
     assert sum("known mishap" in line for line in cluster.said) == FAST.most_deaths - 1
+
+
+async def test_a_process_that_is_slow_to_come_back_is_not_killed_for_it(
+    start: Start, tmp_path: Path
+) -> None:
+    spec = spec_of("slow", SLOW_AGAIN, str(tmp_path / "marker"), "3")
+    running = await start(spec)
+    running.supervisor._children[0].spec = replace(spec, ready_timeout_s=0.5)
+    os.kill(running.processes["slow"].pid, signal.SIGKILL)
+    await until(lambda: any("slow is back" in line for line in running.said))
+    assert any("it lives, so it gets more time" in line for line in running.said)
+    assert running.processes["slow"].restarts == 1
+
+
+async def test_a_process_that_never_comes_back_is_ended_when_patience_is(
+    start: Start, tmp_path: Path
+) -> None:
+    spec = spec_of("hung", SLOW_AGAIN, str(tmp_path / "marker"), "600")
+    running = await start(spec, policy=replace(FAST, patience_s=0.1))
+    running.supervisor._children[0].spec = replace(spec, ready_timeout_s=0.2)
+    os.kill(running.processes["hung"].pid, signal.SIGKILL)
+    with pytest.raises(UnavailableError, match="hung died 3 times"):
+        await running.task
+    assert any("ending it" in line for line in running.said)
 
 
 async def test_deaths_long_ago_are_forgiven(start: Start) -> None:

@@ -43,7 +43,7 @@ class ChildSpec:
     address: str
     health: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
-    ready_timeout_s: float = 60.0
+    ready_timeout_s: float = 120.0  # seconds on a quiet machine, a minute on one that is overloaded
     grace_s: float = 10.0
     clean_up: Callable[[], object] = lambda: None
     mishap: str = ""

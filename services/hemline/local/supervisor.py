@@ -6,7 +6,9 @@
     when asked to stop (Ctrl-C, SIGTERM) or giving up: stop all, the last started first
 
 A process that dies before it was ever healthy is not tried again: that is a mistake, not a mishap,
-unless its log says that it was the one mishap its spec knows of.
+unless its log says that it was the one mishap its spec knows of. A process that lives is left to
+live: one that does not answer is starved more often than it is broken, and killing it makes a busy
+machine busier. Only one that has not become healthy minutes after it was started again is ended.
 """
 
 from __future__ import annotations
@@ -29,12 +31,17 @@ from hemline.local.cluster_file import ClusterRecord, ProcessRecord, logs_folder
 
 @dataclass(frozen=True)
 class RestartPolicy:
-    """Wait 0.2 s, 0.4 s, 0.8 s … before a restart; give up at the fifth death within a minute."""
+    """Wait 0.2 s, 0.4 s, 0.8 s … before a restart; give up at the fifth death within a minute.
+
+    patience_s: how long a process that was started again and lives may take to be healthy, when
+    that is longer than its own `ready_timeout_s`.
+    """
 
     first_delay_s: float = 0.2
     longest_delay_s: float = 5.0
     most_deaths: int = 5
     within_s: float = 60.0
+    patience_s: float = 300.0
 
 
 @dataclass(frozen=True)
@@ -146,13 +153,24 @@ class Supervisor:
             await child.spawn()
             child.restarts += 1
             self._record()
+            await self._until_back(child)
+
+    async def _until_back(self, child: Child) -> None:
+        """Wait until a process that was started again is healthy, or has died once more."""
+        deadline = time.monotonic() + self._policy.patience_s
+        while True:
             try:
                 seconds = await child.until_ready()
-                self._say(f"{name} is back after {seconds:.1f} s")
+                self._say(f"{child.spec.name} is back after {seconds:.1f} s")
+                return
             except UnavailableError as error:
-                if child.running:  # alive, but of no use: let it count as a death
-                    self._say(str(error))
+                if not child.running:
+                    return
+                if time.monotonic() > deadline:
+                    self._say(f"{error}; ending it")
                     await child.stop()
+                    return
+                self._say(f"{error}; it lives, so it gets more time")
 
     async def _stop_all(self) -> None:
         self._record("stopping")
