@@ -15,7 +15,7 @@ from hemline.errors import DataError
 from hemline_training.data.ages import age_of
 from hemline_training.data.source import Reader
 from hemline_training.data.tables import Tables
-from hemline_training.data.values import UNREADABLE, Once, moment_ms, number, text
+from hemline_training.data.values import UNREADABLE, Once, Unreadable, moment_ms, number, text
 
 _BEST_RATING, _BEST_WEIGHT = 10.0, 5.0
 _ABOUT_HER = ("body_type", "height", "weight", "bust_size")
@@ -37,20 +37,21 @@ def read_rent_the_runway(
     is_new_item, is_new_user = Once(), Once()
     for raw in reader.rows(path, ("user_id", "item_id"), tables.events.report.bad):
         row = {name.replace(" ", "_"): value for name, value in raw.items()}
-        if not _add_rental(row, tables):
+        moment = moment_ms(row.get("review_date"))
+        if not _add_rental(row, moment, tables):
             continue
         user_id, item_id = text(row["user_id"]), text(row["item_id"])
         if is_new_item(item_id):
             tables.items.add({"item_id": item_id, "article_type": text(row.get("category"))})
-        user = _user(row, tables)
+        user = _user(row, moment, tables)
         if user and is_new_user(user_id):
             tables.add_user({"user_id": user_id, **user})
 
 
-def _add_rental(row: dict[str, Any], tables: Tables) -> bool:
+def _add_rental(row: dict[str, Any], moment: int | Unreadable | None, tables: Tables) -> bool:
     report = tables.events.report
     example = ", ".join(f"{k}={row.get(k)}" for k in ("user_id", "item_id", "rating"))
-    moment, rating = moment_ms(row.get("review_date")), number(row.get("rating"))
+    rating = number(row.get("rating"))
     if moment is UNREADABLE:
         report.bad("review_date: no date", f"{example}, review_date={row['review_date']}")
         return False
@@ -73,10 +74,11 @@ def _add_rental(row: dict[str, Any], tables: Tables) -> bool:
     return tables.events.add(event)
 
 
-def _user(row: dict[str, Any], tables: Tables) -> dict[str, Any]:
+def _user(row: dict[str, Any], moment: object, tables: Tables) -> dict[str, Any]:
     about = {name: said for name in _ABOUT_HER if (said := text(row.get(name))) is not None}
     user: dict[str, Any] = {"attributes": json.dumps(about)} if about else {}
-    moment = moment_ms(row.get("review_date"))
+    if text(row.get("age")) is None:
+        return user
     on = datetime.fromtimestamp(moment / 1000, UTC).date() if isinstance(moment, int) else _TODAY
     age = age_of(row.get("age"), on)
     if age is UNREADABLE:

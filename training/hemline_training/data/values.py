@@ -63,6 +63,8 @@ def text(value: Any) -> str | None:
     """Any scalar as cleaned text; whole floats (an id column that had blanks) lose their ".0"."""
     if value is None:
         return None
+    if isinstance(value, int):
+        return str(value)
     if isinstance(value, float):
         if math.isnan(value):
             return None
