@@ -28,6 +28,7 @@ from hemline_training.recommenders.lightgcn import LightGCN
 from hemline_training.recommenders.low_rank import Ials
 from hemline_training.recommenders.memory_cf import ItemNeighbours, Rp3Beta, UserNeighbours
 from hemline_training.recommenders.neural_cf import NeuralCF
+from hemline_training.recommenders.ranker import Ranker
 
 GROUPS, GROUP_USERS, GROUP_ITEMS = 3, 14, 7
 USERS, ITEMS = GROUPS * GROUP_USERS, GROUPS * GROUP_ITEMS
@@ -45,19 +46,15 @@ COLLABORATIVE: dict[str, Callable[[int], Recommender]] = {
         weight_decay=1e-3,
         seed=seed,
     ),
-    "ncf-mse": lambda seed: NeuralCF(
-        loss="mse",
-        dim=8,
-        hidden=16,
-        epochs=30,
-        batch_size=64,
-        learning_rate=0.02,
-        weight_decay=1e-3,
-        seed=seed,
-    ),
     "content": lambda seed: ContentCosine(),
     "towers": lambda seed: FeatureTowers(
         dim=8, hidden=32, epochs=15, batch_size=64, uniform_negatives=16, seed=seed
+    ),
+    "ranker-network": lambda seed: Ranker(
+        {"ease": lambda: Ease(regularisation=1.0)}, kind="network", rounds=100, seed=seed
+    ),
+    "ranker-lambdarank": lambda seed: Ranker(
+        {"ease": lambda: Ease(regularisation=1.0)}, rounds=20, seed=seed
     ),
     "graphsage": lambda seed: GraphSage(
         dim=16, epochs=20, batch_size=64, learning_rate=0.02, seed=seed
@@ -86,6 +83,16 @@ OTHERS: dict[str, Callable[[int], Recommender]] = {
     "mf-als": lambda seed: BiasedMf("als", factors=2, iterations=3, seed=seed),
     "mf-sgd": lambda seed: BiasedMf("sgd", factors=2, iterations=3, seed=seed),
     "user-pearson": lambda seed: UserNeighbours(k=10, similarity="pearson"),
+    "ncf-mse": lambda seed: NeuralCF(
+        loss="mse",
+        dim=8,
+        hidden=16,
+        epochs=30,
+        batch_size=64,
+        learning_rate=0.02,
+        weight_decay=1e-3,
+        seed=seed,
+    ),
 }
 ALL = COLLABORATIVE | OTHERS
 

@@ -100,7 +100,9 @@ def _fit_heads(
     rows = np.tile(products.train_rows, config.views)
     net.eval()
     parts = []
-    for start in tqdm(range(0, len(rows), 256), desc="features", unit="batch", leave=False):
+    for start in tqdm(
+        range(0, len(rows), 256), desc="features", unit="batch", leave=False, disable=None
+    ):
         pixels = torch.from_numpy(products.pixels[rows[start : start + 256]])
         with torch.inference_mode():
             parts.append(_trunk_features(net, augment(pixels, config.image_size, moves)))
@@ -109,7 +111,7 @@ def _fit_heads(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.head_epochs)
     rng = np.random.default_rng(config.seed)
     net.train()
-    for _ in tqdm(range(config.head_epochs), desc="heads", unit="epoch", leave=False):
+    for _ in tqdm(range(config.head_epochs), desc="heads", unit="epoch", leave=False, disable=None):
         for batch in np.array_split(rng.permutation(len(rows)), -(-len(rows) // config.batch)):
             loss = attribute_loss(net.read(features[batch]), targets[rows[batch]], weights)
             optimiser.zero_grad(set_to_none=True)
@@ -144,7 +146,9 @@ def _fit_all(
     for epoch in range(1, config.epochs + 1):
         total = 0.0
         shuffled = rng.permutation(rows)
-        progress = tqdm(range(steps), desc=f"attributes {epoch}/{config.epochs}", leave=False)
+        progress = tqdm(
+            range(steps), desc=f"attributes {epoch}/{config.epochs}", leave=False, disable=None
+        )
         for step in progress:
             batch = shuffled[step * config.batch : (step + 1) * config.batch]
             views = augment(torch.from_numpy(products.pixels[batch]), config.image_size, moves)

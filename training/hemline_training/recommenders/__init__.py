@@ -45,6 +45,8 @@ MODELS: dict[str, Callable[[int], Recommender]] = {
     "ncf-mse": lambda seed: _neural_cf("mse", seed),
     "lightgcn": lambda seed: _lightgcn(seed),
     "graphsage": lambda seed: _graphsage(seed),
+    "ranker-network": lambda seed: _ranker("network", seed),
+    "ranker-lambdarank": lambda seed: _ranker("lambdarank", seed),
     "towers": lambda seed: _feature_towers("softmax", seed),
     "towers-bce": lambda seed: _feature_towers("bce", seed),
     "towers-mse": lambda seed: _feature_towers("mse", seed),
@@ -86,3 +88,10 @@ def _feature_towers(loss: str, seed: int) -> Recommender:
     from hemline_training.recommenders.feature_towers import FeatureTowers
 
     return FeatureTowers(loss=loss, seed=seed)
+
+
+def _ranker(kind: str, seed: int) -> Recommender:
+    from hemline_training.recommenders.blended import linear_parts
+    from hemline_training.recommenders.ranker import Ranker
+
+    return Ranker({**linear_parts(seed), "popular": MostPopular}, kind=kind, seed=seed)

@@ -147,7 +147,9 @@ class FeatureTowers(Recommender):
             self._pair.parameters(), self.learning_rate, weight_decay=self.weight_decay
         )
         self.losses: list[float] = []
-        progress = tqdm(range(self.epochs), desc="feature towers", unit="epoch", leave=False)
+        progress = tqdm(
+            range(self.epochs), desc="feature towers", unit="epoch", leave=False, disable=None
+        )
         for _ in progress:
             total = 0.0
             self._pair.train()

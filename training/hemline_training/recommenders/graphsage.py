@@ -94,7 +94,9 @@ class GraphSage(Recommender):
         optimiser = torch.optim.Adam(self._net.parameters(), self.learning_rate)
         log_q = np.log(np.bincount(pairs.items, minlength=feedback.n_items) / len(pairs) + 1e-12)
         self.losses: list[float] = []
-        progress = tqdm(range(self.epochs), desc="GraphSAGE", unit="epoch", leave=False)
+        progress = tqdm(
+            range(self.epochs), desc="GraphSAGE", unit="epoch", leave=False, disable=None
+        )
         for _ in progress:
             total = 0.0
             for batch in pairs.batches(self.batch_size, rng):

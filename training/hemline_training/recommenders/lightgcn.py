@@ -57,7 +57,9 @@ class LightGCN(Recommender):
         start = 0.1 * rng.standard_normal((sum(pairs.likes.shape), self.dim), dtype=np.float32)
         base = torch.from_numpy(start).requires_grad_()
         optimiser = torch.optim.Adam([base], lr=self.learning_rate)
-        progress = tqdm(range(1, self.epochs + 1), desc="LightGCN", unit="epoch", leave=False)
+        progress = tqdm(
+            range(1, self.epochs + 1), desc="LightGCN", unit="epoch", leave=False, disable=None
+        )
         for epoch in progress:
             total = 0.0
             for batch in pairs.batches(self.batch_size, rng):

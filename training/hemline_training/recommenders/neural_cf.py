@@ -108,7 +108,9 @@ class NeuralCF(Recommender):
             self._net.parameters(), self.learning_rate, weight_decay=self.weight_decay
         )
         self.losses: list[float] = []
-        progress = tqdm(range(self.epochs), desc="neural CF", unit="epoch", leave=False)
+        progress = tqdm(
+            range(self.epochs), desc="neural CF", unit="epoch", leave=False, disable=None
+        )
         for _ in progress:
             total = 0.0
             for batch in pairs.batches(self.batch_size, rng):
