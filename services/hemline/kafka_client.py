@@ -38,6 +38,9 @@ logging.getLogger("kafka").setLevel(logging.ERROR)  # it tells of every retry; w
 
 CONNECT_TIMEOUT_MS = 3_000
 REQUEST_TIMEOUT_MS = 2_500
+# Of a consumer: nobody waits for it, and a broker that is merely slow is not to be left. Joining
+# a group has a longer one of its own, and whether a member lives is for session_timeout_ms to say.
+CONSUMER_REQUEST_TIMEOUT_MS = 10_000
 DELIVERY_TIMEOUT_MS = 3_000
 CLOSE_TIMEOUT_S = 3.0
 FETCH_BYTES = 32 << 20  # a poll returns fewer records rather than more bytes
@@ -104,7 +107,7 @@ def make_consumer(address: KafkaAddress, group: str) -> Any:
     Partitions move one by one (cooperative sticky, KIP-429): who keeps one goes on reading it.
     """
     return KafkaConsumer(
-        **_common(address),
+        **_common(address) | {"request_timeout_ms": CONSUMER_REQUEST_TIMEOUT_MS},
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",

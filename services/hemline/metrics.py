@@ -5,6 +5,7 @@ Histograms have few buckets on purpose: `observe` scans them one by one on the h
 
 from __future__ import annotations
 
+import math
 import time
 
 from prometheus_client import (
@@ -90,7 +91,11 @@ PUBLISH_SECONDS = Histogram(
 PUBLISH_ERRORS = Counter(
     "hemline_publish_errors_total", "Records the event log did not acknowledge", ["reason"]
 )
-EVENT_LOG_UP = Gauge("hemline_event_log_up", "Whether the event log answered last, 1 or 0")
+EVENT_LOG_UP = Gauge(
+    "hemline_event_log_up",
+    "Whether Kafka answered last, 1 or 0; NaN where the event log is a file, or not used",
+)
+EVENT_LOG_UP.set(math.nan)
 
 ENCODER_SECONDS = Histogram(
     "hemline_encoder_seconds", "Calls to Triton", ["model"], buckets=_SECONDS

@@ -141,6 +141,7 @@ def test_the_verbs_are_those_promised() -> None:
             "bench serve",
             "bench events",
             "bench replay",
+            "bench retrieval",
             "keys create",
             "keys list",
             "keys revoke",

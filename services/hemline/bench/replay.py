@@ -26,7 +26,8 @@ from hemline.v1 import event_pb2
 
 UPDATER = "updater"
 SPREAD_MS = 60 * 24 * 3600 * 1000  # the events lie within the last 60 days
-IN_FLIGHT = 2_000
+IN_FLIGHT = 1_000
+WRITE_S = 60.0
 CATCH_UP_S = 300.0
 LOOK_S = 0.1
 
@@ -103,10 +104,23 @@ async def write_events(log: EventLog, events: Sequence[event_pb2.Event]) -> None
             event.event_id = uuid.uuid4().hex
             logged = event_pb2.LoggedEvent(event=event, accepted_ms=accepted_ms)
             record = event_pb2.EventRecord(event=logged)
-            await log.publish(EVENTS_TOPIC, event.user_id, record.SerializeToString())
+            await _publish(log, event.user_id, record.SerializeToString())
 
     for start in range(0, len(events), IN_FLIGHT * 10):
         await asyncio.gather(*map(write, events[start : start + IN_FLIGHT * 10]))
+
+
+async def _publish(log: EventLog, user_id: str, value: bytes) -> None:
+    """Again and again while the log is away: the event's id makes that harmless."""
+    deadline = time.monotonic() + WRITE_S
+    while True:
+        try:
+            await log.publish(EVENTS_TOPIC, user_id, value)
+            return
+        except UnavailableError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(LOOK_S)
 
 
 async def _caught_up(log: EventLog, users: UserStates) -> None:
