@@ -12,10 +12,10 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import grpc
-import grpc.aio
 from google.protobuf.message import DecodeError
 
 from hemline import metrics
@@ -23,7 +23,6 @@ from hemline.errors import (
     DeadlineError,
     HemlineError,
     InvalidInputError,
-    OverloadedError,
     RateLimitedError,
 )
 from hemline.statuses import details_of, message_of, status_of
@@ -69,124 +68,108 @@ class CallerInLogs(logging.Filter):
         return True
 
 
-class Boundary(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """The one interceptor of a server."""
+@dataclass(frozen=True)
+class Call:
+    """What a servicer may ask about the call it answers."""
 
-    def __init__(
-        self,
-        admission: Admission | None = None,
-        stream_idle_s: float = 120.0,
-        max_in_flight: int = 0,
-    ) -> None:
-        """max_in_flight: of one unary method at a time, others are refused at once; 0: no limit."""
+    metadata: Metadata
+    ends: float | None  # when the caller stops waiting, by time.monotonic(); None: never
+
+    def time_remaining(self) -> float | None:
+        """Seconds until the caller stops waiting; None for a caller without a deadline."""
+        return None if self.ends is None else max(0.0, self.ends - time.monotonic())
+
+
+class RefusedError(Exception):
+    """A call that ends with this status, not OK."""
+
+    def __init__(self, code: grpc.StatusCode, message: str, details: Metadata = ()) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details = details
+
+
+Unary = Callable[[bytes, Call], Awaitable[Any]]
+Streamed = Callable[[AsyncIterator[bytes], Call], Awaitable[Any]]
+
+
+class Boundary:
+    """Makes of a servicer's methods what a server can call.
+
+    admission: who may call what; None: anybody anything. stream_idle_s: a stream on which nothing
+    comes for so long is ended.
+    """
+
+    def __init__(self, admission: Admission | None = None, stream_idle_s: float = 120.0) -> None:
         self._admission = admission
         self._stream_idle_s = stream_idle_s
-        self._max_in_flight = max_in_flight
-        self._handlers: dict[str, Any] = {}  # by method, made at its first call
 
-    async def intercept_service(
-        self, continuation: Callable[..., Awaitable[Any]], details: grpc.HandlerCallDetails
-    ) -> Any:
-        bounded = self._handlers.get(details.method)
-        if bounded is None:
-            handler = await continuation(details)
-            if handler is None:
-                metrics.REQUESTS.labels("unknown", "UNIMPLEMENTED").inc()
-                return None
-            bounded = self._handlers[details.method] = self._bounded(details.method, handler)
+    def unary(self, method: str, answer: Any, decode: Callable[[bytes], Any]) -> Unary:
+        """A bounded `async answer(message, call)`. It raises RefusedError and nothing else.
+
+        method: "package.Service/Method". decode: bytes to message, raising DecodeError.
+        """
+
+        async def decoded(request: bytes, call: Call) -> Any:
+            try:
+                message = decode(request)
+            except DecodeError as error:
+                raise _undecodable(len(request)) from error
+            return await answer(message, call)
+
+        return self._bounded(method, decoded, charged=True)
+
+    def streamed(self, method: str, answer: Any, decode: Callable[[bytes], Any]) -> Streamed:
+        """The same for a stream of messages, which are decoded and charged one by one."""
+
+        async def decoded(requests: AsyncIterator[bytes], call: Call) -> Any:
+            return await answer(_messages(requests, decode, self._stream_idle_s), call)
+
+        return self._bounded(method, decoded, charged=False)
+
+    def _bounded(
+        self, method: str, answer: Callable[[Any, Call], Awaitable[Any]], charged: bool
+    ) -> Callable[[Any, Call], Awaitable[Any]]:
+        guard = self._admission.guard(method) if self._admission else None
+        seconds = metrics.REQUEST_SECONDS.labels(method)
+        answered_ok = metrics.REQUESTS.labels(method, "OK")
+
+        async def bounded(request: Any, call: Call) -> Any:
+            began = time.perf_counter()
+            metrics.REQUESTS_IN_FLIGHT.inc()
+            try:
+                if guard is not None:
+                    caller = guard(call.metadata)
+                    CALLER.set(caller)
+                    if charged:
+                        caller.charge()
+                response = await answer(request, call)
+                answered_ok.inc()
+                return response
+            except HemlineError as error:
+                raise refusal(method, error) from error
+            except asyncio.CancelledError:
+                metrics.REQUESTS.labels(method, "CANCELLED").inc()
+                raise
+            except Exception as error:
+                metrics.REQUESTS.labels(method, "INTERNAL").inc()
+                logger.exception("%s failed", method)
+                raise RefusedError(
+                    grpc.StatusCode.INTERNAL, "internal error; see the server's log"
+                ) from error
+            finally:
+                metrics.REQUESTS_IN_FLIGHT.dec()
+                seconds.observe(time.perf_counter() - began)
+
         return bounded
 
-    def _bounded(self, path: str, handler: Any) -> Any:
-        method = path.removeprefix("/")
-        guard = self._admission.guard(method) if self._admission else None
-        decode, encode = handler.request_deserializer, handler.response_serializer
-        if handler.unary_unary:
-            answer = _decoded(handler.unary_unary, decode)
-            answer = _bounded(method, answer, guard, max_in_flight=self._max_in_flight)
-            return grpc.unary_unary_rpc_method_handler(answer, response_serializer=encode)
-        if handler.stream_unary:
-            answer = _decoded_stream(handler.stream_unary, decode, self._stream_idle_s)
-            answer = _bounded(method, answer, guard, streamed=True)
-            return grpc.stream_unary_rpc_method_handler(answer, response_serializer=encode)
-        return handler  # health watches and reflection, which stream answers and are open to all
 
-
-Answer = Callable[[Any, Any], Awaitable[Any]]
-
-
-def _bounded(
-    method: str,
-    answer: Answer,
-    guard: Callable[[Metadata], Caller] | None,
-    streamed: bool = False,
-    max_in_flight: int = 0,
-) -> Answer:
-    seconds = metrics.REQUEST_SECONDS.labels(method)
-    answered_ok = metrics.REQUESTS.labels(method, "OK")
-    # Counted by method, so that events waiting for a log that is away leave room for answers.
-    in_flight = 0
-
-    async def bounded(request: Any, context: Any) -> Any:
-        nonlocal in_flight
-        began = time.perf_counter()
-        metrics.REQUESTS_IN_FLIGHT.inc()
-        in_flight += 1
-        try:
-            if 0 < max_in_flight < in_flight:
-                raise OverloadedError(
-                    f"{max_in_flight} calls of {method} are being answered; try again shortly"
-                )
-            if guard is not None:
-                caller = guard(context.invocation_metadata())
-                CALLER.set(caller)
-                if not streamed:
-                    caller.charge()
-            response = await answer(request, context)
-            answered_ok.inc()
-            return response
-        except HemlineError as error:
-            refusal = status_of(error), message_of(error), details_of(error)
-        except asyncio.CancelledError:
-            metrics.REQUESTS.labels(method, "CANCELLED").inc()
-            raise
-        except grpc.aio.AbortError:  # the health service ends its own calls
-            raise
-        except Exception:
-            logger.exception("%s failed", method)
-            refusal = grpc.StatusCode.INTERNAL, "internal error; see the server's log", ()
-        finally:
-            in_flight -= 1
-            metrics.REQUESTS_IN_FLIGHT.dec()
-            seconds.observe(time.perf_counter() - began)
-        metrics.REQUESTS.labels(method, refusal[0].name).inc()
-        # gRPC keeps what `abort` raises with the call, and so its traceback, with all frames and
-        # what they hold. Aborting here, outside the handlers above and without request and context,
-        # leaves no cycle: else 100 refused requests of a megabyte would hold 100 MB until the
-        # garbage collector comes by.
-        try:
-            await context.abort(*refusal)
-        finally:
-            del request, context
-
-    return bounded
-
-
-def _decoded(answer: Answer, decode: Callable[[bytes], Any]) -> Answer:
-    async def decoded(request: bytes, context: Any) -> Any:
-        try:
-            message = decode(request)
-        except DecodeError as error:
-            raise _undecodable(len(request)) from error
-        return await answer(message, context)
-
-    return decoded
-
-
-def _decoded_stream(answer: Answer, decode: Callable[[bytes], Any], idle_s: float) -> Answer:
-    async def decoded(requests: AsyncIterator[bytes], context: Any) -> Any:
-        return await answer(_messages(requests, decode, idle_s), context)
-
-    return decoded
+def refusal(method: str, error: HemlineError) -> RefusedError:
+    """The status that an error becomes, counted."""
+    code = status_of(error)
+    metrics.REQUESTS.labels(method, code.name).inc()
+    return RefusedError(code, message_of(error), details_of(error))
 
 
 async def _messages(

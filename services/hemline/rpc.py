@@ -1,7 +1,8 @@
 """The one place where gRPC servers and channels are made.
 
-A server gets TLS, health, limits, a graceful stop, and a `hemline.boundary` with callers, metrics
-and typed errors; a channel gets TLS, keepalive and typed errors back.
+A server gets TLS, health, limits, a graceful stop, a `hemline.door` that refuses what is too much,
+and a `hemline.boundary` with callers, metrics and typed errors. A channel gets TLS, keepalive and
+typed errors back.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import asyncio
 import json
 import logging
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,6 +23,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from hemline.boundary import Admission, Boundary
+from hemline.door import Door
 from hemline.errors import InvalidInputError
 from hemline.statuses import error_from
 from hemline.tls import ClientTls, ServerTlsSettings, server_tls
@@ -76,8 +80,8 @@ class ServerSettings(ServerTlsSettings):
 
     reflection: bool = False  # tell anybody who asks which calls and messages there are
     stream_idle_s: float = 120.0  # a stream on which nothing comes for so long is ended
-    # Calls of one unary method answered at a time; more are refused with RESOURCE_EXHAUSTED, which
-    # costs a tenth of an answer, instead of all of them being late. 0: no limit.
+    # Calls of one unary method under way, in a burst (see `hemline.gate`); more are refused with
+    # RESOURCE_EXHAUSTED, instead of all of them being late. 0: as many as there are threads.
     max_in_flight: int = 0
     drain_s: float = 0.0  # asked to stop, answer on for so long, as NOT_SERVING
     # A connection older than this is closed after its calls, so that clients look for new servers;
@@ -102,10 +106,18 @@ class Server:
         admission: Admission | None = None,
     ) -> None:
         """admission: who may call what; None: anybody anything."""
-        boundary = Boundary(admission, settings.stream_idle_s, settings.max_in_flight)
-        options = _server_options(settings)
-        self._server = grpc.aio.server(interceptors=[boundary], options=options)
-        self._health: Any = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        self._door = Door(
+            Boundary(admission, settings.stream_idle_s),
+            settings.max_in_flight,
+            asyncio.get_running_loop(),
+        )
+        self._server = grpc.server(
+            ThreadPoolExecutor(8, thread_name_prefix="health and reflection"),
+            handlers=[self._door],
+            maximum_concurrent_rpcs=self._door.too_many,
+            options=_server_options(settings),
+        )
+        self._health = _Health(asyncio.get_running_loop())
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._names = [health.SERVICE_NAME]
         self._address = address
@@ -115,8 +127,11 @@ class Server:
         self.port = 0
 
     def add(self, register: Callable[[Any, Any], None], servicer: Any, name: str) -> None:
-        """Add one service by its generated `add_…_to_server` function and full name."""
-        register(servicer, self._server)
+        """Add one service by its generated `add_…_to_server` function and full name.
+
+        Its methods are coroutines of (message, `hemline.boundary.Call`) and raise typed errors.
+        """
+        register(servicer, self._door)
         self._names.append(name)
 
     async def start(self) -> None:
@@ -132,14 +147,15 @@ class Server:
                 self.port = self._server.add_secure_port(self._address, credentials)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._address}: {error}") from error
-        await self._server.start()
         for name in ("", LIVENESS, *self._names):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._server.start()
 
     async def stop(self, grace_s: float = 5.0) -> None:
         """Report NOT_SERVING, let running calls finish, then close."""
-        await self._health.enter_graceful_shutdown()
-        await self._server.stop(grace_s)
+        self._health.enter_graceful_shutdown()
+        await asyncio.to_thread(self._server.stop(grace_s).wait)
+        self._door.close()
 
     async def drain(self) -> None:
         """Report NOT_SERVING and answer on for the settings' `drain_s`.
@@ -150,7 +166,7 @@ class Server:
         if self._drain_s:
             logger.info("draining for %g s", self._drain_s)
             for name in ("", *self._names):
-                await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+                self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
             await asyncio.sleep(self._drain_s)
 
     async def run_until_signal(self) -> None:
@@ -158,6 +174,28 @@ class Server:
         await wait_for_signal()
         await self.drain()
         await self.stop()
+
+
+class _Health(health.HealthServicer):
+    """Health of the process: what was set, and whether the event loop still comes round.
+
+    Checks have threads of their own, so that a process that refuses calls still says it is well.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def Check(
+        self, request: health_pb2.HealthCheckRequest, context: grpc.ServicerContext
+    ) -> health_pb2.HealthCheckResponse:
+        came_round = threading.Event()
+        self._loop.call_soon_threadsafe(came_round.set)
+        if not came_round.wait(min(context.time_remaining(), 5.0)):
+            context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the event loop does not come round")
+        return super().Check(request, context)
+
+    Check.experimental_thread_pool = ThreadPoolExecutor(4, "health")  # type: ignore[attr-defined]
 
 
 def _server_options(settings: ServerSettings) -> list[tuple[str, int]]:

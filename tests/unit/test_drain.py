@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -69,13 +70,11 @@ async def test_calls_take_turns_and_leave_a_server_that_drains() -> None:
         await server.stop(0)
 
 
-def say(answer: bytes, server: grpc.aio.Server) -> None:
+def say(answer: bytes, server: Any) -> None:
     """Registers the call hemline.test.Who/Ask, which answers with these bytes."""
 
     async def ask(request: bytes, context: object) -> bytes:
         return answer
 
     handlers = {"Ask": grpc.unary_unary_rpc_method_handler(ask, bytes, bytes)}
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler("hemline.test.Who", handlers),)
-    )
+    server.add_registered_method_handlers("hemline.test.Who", handlers)

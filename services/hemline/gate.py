@@ -1,0 +1,66 @@
+"""How many calls may be under way: many when they come in a burst, few when they keep coming.
+
+A queue that empties again is what queues are for; one that stands is nothing but delay for everyone
+in it (Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 2012; Maurer, "Fail at Scale", ACM
+Queue 2015). So a burst is let in up to `most` calls. When `few` or more have been under way all the
+time for `PATIENCE_S`, and the event loop takes long to begin with one, so that they wait for the
+processor and not for a store or a log, no more than `few` are let in until that has ended.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+
+FEW = 5  # with fewer, a process that is 90% busy would refuse several calls in a hundred
+PATIENCE_S = 0.1
+BUSY_S = 0.001  # a loop that is not busy begins within a fifth of this
+_SMOOTHING = 0.1
+
+
+class Gate:
+    """Counts the calls under way. For any number of threads. clock: in seconds."""
+
+    def __init__(
+        self, most: int, few: int = FEW, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most = most
+        self._few = min(few, most)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._delay_s = 0.0  # until the loop begins with a call, smoothed
+        self._roomy_at = clock()  # when there last were fewer than `few`
+        self._crowded_until = -math.inf
+
+    @property
+    def limit(self) -> int:
+        """Calls that may be under way just now."""
+        return self._few if self._clock() < self._crowded_until else self._most
+
+    def enter(self) -> bool:
+        """Count a call in, unless it is one too many; then it must be refused."""
+        with self._lock:
+            if self._inside >= self._few:
+                now = self._clock()
+                standing = now < self._crowded_until or now > self._roomy_at + PATIENCE_S
+                if standing and self._delay_s > BUSY_S:
+                    self._crowded_until = now + PATIENCE_S
+                    return False
+                if self._inside >= self._most:
+                    return False
+            self._inside += 1
+            return True
+
+    def began(self, delay_s: float) -> None:
+        """A call was begun so many seconds after it had been let in. On one thread only."""
+        self._delay_s += _SMOOTHING * (delay_s - self._delay_s)
+
+    def leave(self) -> None:
+        """Count a call out that was let in."""
+        with self._lock:
+            self._inside -= 1
+            if self._inside < self._few:
+                self._roomy_at = self._clock()
