@@ -3,8 +3,8 @@
 A `grpc.aio` server accepts a call only when the event loop comes round to it, which takes as long
 as everything that is being answered, so that at five times what it can answer nearly all calls die
 waiting to be refused. Here the thread that takes calls from the network asks the method's `Gate`
-first, and refuses without reading the request, which costs a thirtieth of an answer. A call that is let in waits in a thread of the
-pool while a coroutine answers it on the loop.
+first, and refuses without reading the request, at a thirtieth of what an answer costs. A call that
+is let in waits in a thread of the pool while a coroutine answers it on the loop.
 """
 
 from __future__ import annotations

@@ -43,8 +43,10 @@ class Gate:
     def enter(self) -> bool:
         """Count a call in, unless it is one too many; then it must be refused."""
         with self._lock:
-            if self._inside >= self._few:
-                now = self._clock()
+            now = self._clock()
+            if self._inside < self._few:
+                self._roomy_at = now
+            else:
                 standing = now < self._crowded_until or now > self._roomy_at + PATIENCE_S
                 if standing and self._delay_s > BUSY_S:
                     self._crowded_until = now + PATIENCE_S
@@ -62,5 +64,3 @@ class Gate:
         """Count a call out that was let in."""
         with self._lock:
             self._inside -= 1
-            if self._inside < self._few:
-                self._roomy_at = self._clock()

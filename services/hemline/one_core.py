@@ -2,8 +2,8 @@
 
 Python runs one thread of a process at a time. When its threads sit on several cores, each handing
 over of the interpreter wakes another core, with none of the data in its caches: with five calls
-under way, a Recommend on two cores cost 5.3 ms of processor time, and 3.5 ms on one of them. Threads
-that do their work outside the interpreter, as those of a large search, should be `unbound`.
+under way, a Recommend cost 5.3 ms of processor time on two cores, and 3.5 ms on one of them.
+Threads that do their work outside the interpreter, as those of a large search, should be `unbound`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hemline import metrics
+from hemline import metrics, one_core
 from hemline.contracts import Hits, VectorQuery
 from hemline.errors import DeadlineError, OverloadedError, UnavailableError
 
@@ -93,6 +93,7 @@ class SearchQueue:
             thread.join()
 
     def _run(self) -> None:
+        one_core.unbound()
         while batch := self._next_batch():
             now = time.monotonic()
             late = [search for search in batch if search.deadline <= now or search.future.done()]

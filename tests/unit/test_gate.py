@@ -1,0 +1,91 @@
+"""A burst is let in, a standing queue is not, and waiting for a store is no queue."""
+
+from __future__ import annotations
+
+import pytest
+
+from hemline.gate import BUSY_S, FEW, PATIENCE_S, Gate
+
+MOST = 24
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def gate(clock: Clock) -> Gate:
+    return Gate(MOST, clock=clock)
+
+
+def fill(gate: Gate, calls: int) -> None:
+    for _ in range(calls):
+        assert gate.enter()
+
+
+def is_busy(gate: Gate) -> None:
+    for _ in range(50):
+        gate.began(3 * BUSY_S)
+
+
+def test_a_burst_is_let_in_up_to_the_most_and_no_further(gate: Gate) -> None:
+    is_busy(gate)
+    fill(gate, MOST)
+    assert not gate.enter()
+    gate.leave()
+    assert gate.enter() and not gate.enter()
+
+
+def test_a_queue_that_stands_lets_in_no_more_than_a_few(gate: Gate, clock: Clock) -> None:
+    is_busy(gate)
+    fill(gate, FEW + 3)
+    clock.now += PATIENCE_S + 0.001
+    assert not gate.enter() and gate.limit == FEW
+    for _ in range(3):
+        gate.leave()
+    assert not gate.enter()
+    gate.leave()
+    assert gate.enter() and not gate.enter()
+
+
+def test_a_queue_that_empties_again_does_not_stand(gate: Gate, clock: Clock) -> None:
+    is_busy(gate)
+    for _ in range(10):
+        fill(gate, FEW + 3)
+        clock.now += 0.8 * PATIENCE_S
+        for _ in range(FEW + 3):
+            gate.leave()
+    fill(gate, MOST)
+
+
+def test_when_nothing_was_refused_for_a_while_bursts_are_let_in_again(
+    gate: Gate, clock: Clock
+) -> None:
+    is_busy(gate)
+    fill(gate, FEW)
+    clock.now += PATIENCE_S + 0.001
+    assert not gate.enter()
+    gate.leave()
+    clock.now += PATIENCE_S + 0.001
+    assert gate.limit == MOST
+    fill(gate, MOST - FEW + 1)
+
+
+def test_calls_that_wait_for_a_log_and_not_for_the_processor_are_no_queue(
+    gate: Gate, clock: Clock
+) -> None:
+    for _ in range(50):
+        gate.began(BUSY_S / 5)
+    fill(gate, FEW)
+    clock.now += 10 * PATIENCE_S
+    fill(gate, MOST - FEW)
+    assert not gate.enter()
