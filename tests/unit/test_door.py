@@ -159,7 +159,7 @@ async def test_a_refused_request_is_not_kept() -> None:
                 with pytest.raises(grpc.aio.AioRpcError):
                     await stub.Recommend(RecommendRequest(user_id="bad"))
             await asyncio.sleep(0.1)
-            kept = sum(isinstance(thing, InvalidInputError) for thing in gc.get_objects())
+            kept = sum(type(thing) is InvalidInputError for thing in gc.get_objects())
         finally:
             gc.enable()
     assert kept <= 2  # the last of each of two threads
