@@ -1,0 +1,82 @@
+"""The retrieval process of a soak, as it is or with a planted defect: soak_server.py DEFECT …
+
+The rest of the command line is that of `python -m hemline.retrieval`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from hemline.live_following import Follower
+from hemline.live_items import Change, LiveItems, LiveView, Matching
+from hemline.process import read_config, run_process
+from hemline.retrieval.__main__ import Config, main
+from hemline.retrieval.index import FlatRetrieval
+
+
+def forget_some_deletions() -> None:
+    """Every third deletion is applied to nothing."""
+    honest, number = LiveItems.apply, itertools.count()
+
+    def apply(self: LiveItems, changes: Sequence[Change]) -> int:
+        kept = [c for c in changes if c.item is not None or next(number) % 3]
+        return honest(self, kept)
+
+    LiveItems.apply = apply  # type: ignore[method-assign]
+
+
+def ignore_filters_of_changed_items() -> None:
+    """Changed items match every filter."""
+    honest = LiveView._compute
+
+    def compute(self: LiveView, condition: object) -> Matching:
+        found = honest(self, condition)  # type: ignore[arg-type]
+        every = np.flatnonzero(self.live_slots).astype(np.int32)
+        return Matching(found.base, found.base_count, every)
+
+    LiveView._compute = compute  # type: ignore[method-assign, assignment]
+
+
+def keep_superseded_vectors() -> None:
+    """Old states of changed items stay in the answers."""
+
+    def live_slots(self: LiveView) -> object:
+        return self.alive[self.changed.rows]
+
+    LiveView.live_slots = property(live_slots)  # type: ignore[assignment]
+
+
+def answer_with_the_current_release() -> None:
+    """Whatever release is asked for."""
+    FlatRetrieval._of = lambda self, release_id: self._current  # type: ignore[method-assign]
+
+
+def save_too_far_ahead() -> None:
+    """Snapshots claim records that were not applied: a restart loses them."""
+    honest = Follower.save
+
+    async def save(self: Follower) -> None:
+        true = self._offsets
+        self._offsets = {partition: offset + 40 for partition, offset in true.items()}
+        await honest(self)
+        self._offsets = true
+
+    Follower.save = save  # type: ignore[method-assign]
+
+
+DEFECTS: dict[str, Callable[[], None]] = {
+    "none": lambda: None,
+    "ghosts": forget_some_deletions,
+    "filters": ignore_filters_of_changed_items,
+    "superseded": keep_superseded_vectors,
+    "release": answer_with_the_current_release,
+    "snapshots": save_too_far_ahead,
+}
+
+if __name__ == "__main__":
+    DEFECTS[sys.argv.pop(1)]()
+    run_process(main, read_config(Config, "retrieval"))
