@@ -65,7 +65,7 @@ async def shop(small_release: Release, tmp_path: Path) -> AsyncIterator[Shop]:
     )
     await server.start()
     stopping = asyncio.Event()
-    updater = Updater(log, users, encoders, small_release)
+    updater = Updater(log, users, encoders, items)
     indexer = Indexer(log, encoders, LiveItems(small_release))
     working = asyncio.gather(updater.run(stopping), indexer.run(stopping))
     address = f"127.0.0.1:{server.port}"

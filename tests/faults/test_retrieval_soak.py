@@ -9,12 +9,12 @@ pytestmark = pytest.mark.integration
 
 
 async def test_no_answer_is_ever_wrong() -> None:
-    async with soaked(seconds=10.0, seed=1) as report:
+    async with soaked(seconds=8.0, seed=1) as report:
         assert report.problems == []
-        assert report.searches > 20 and report.changes > 50 and report.kills + report.flips > 1
+        assert report.searches >= 50 and report.changes >= 50 and report.kills and report.flips
 
 
 @pytest.mark.parametrize("defect", ["ghosts", "filters", "superseded", "release", "snapshots"])
 async def test_a_planted_defect_is_found(defect: str) -> None:
-    async with soaked(seconds=60.0, seed=2, defect=defect) as report:
+    async with soaked(seconds=30.0, seed=2, defect=defect) as report:
         assert report.problems, f"{report} found nothing wrong"

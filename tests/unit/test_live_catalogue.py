@@ -54,6 +54,8 @@ async def test_a_new_item_is_found_recommended_and_clicked_within_a_second(shop:
     click = event_pb2.Event(user_id="ada", item_id="novel", kind=common_pb2.EVENT_KIND_CLICK)
     await shop.events.RecordEvent(event_pb2.RecordEventRequest(event=click))
     await shop.applied("ada", 1)
+    ada = await shop.users.get("ada")
+    assert ada is not None and ada.vector is not None, "a click on a new item does not count"
     request = recommender_pb2.RecommendRequest(user_id="bob", k=20, context_item_ids=["novel"])
     response = await shop.recommender.Recommend(request)
     assert not response.info.degraded and response.info.personal

@@ -7,6 +7,8 @@ import gc
 from dataclasses import dataclass
 from pathlib import Path
 
+from hemline.live_following import Follower, following
+from hemline.live_items import LiveItems
 from hemline.metrics import RELEASE, serve_metrics
 from hemline.process import read_config, run_process
 from hemline.releases import open_release
@@ -47,13 +49,15 @@ async def main(config: Config) -> None:
 
     stopping = asyncio.Event()
     limit = DeadLetterLimit(config.max_dead_letters_per_minute)
-    updater = Updater(log, users, encoders, release, dead_letters=limit)
+    items = LiveItems(release)
+    updater = Updater(log, users, encoders, items, dead_letters=limit)
     spare_the_collector()
     updating = asyncio.create_task(updater.run(stopping))
-    await asyncio.wait((updating, asked), return_when=asyncio.FIRST_COMPLETED)
-    stopping.set()
     try:
-        await updating
+        async with following(Follower(log, items)):
+            await asyncio.wait((updating, asked), return_when=asyncio.FIRST_COMPLETED)
+            stopping.set()
+            await updating
     finally:
         await server.stop()
         await encoders.close()

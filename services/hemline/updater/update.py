@@ -29,6 +29,7 @@ from hemline.event_log import (
     Record,
 )
 from hemline.lineage import Lineage
+from hemline.live_items import LiveItems
 from hemline.releases import Release
 from hemline.shopper import read_shopper
 from hemline.updater.apply import Change, OvertakenError, apply_changes, decode_record
@@ -52,6 +53,7 @@ Changes = Mapping[str, list[Change]]
 class Updater:
     """Applies the event log to the store, one batch at a time.
 
+    release: with its live items, if the vectors shall count clicks on those that came later.
     encoders: None to leave the user vectors to others; every state is stored without one then.
     """
 
@@ -60,7 +62,7 @@ class Updater:
         log: EventLog,
         users: UserStates,
         encoders: Encoders | None,
-        release: Release,
+        release: Release | LiveItems,
         consumer: Consumer | None = None,
         topic: str = EVENTS_TOPIC,
         dead_letters: DeadLetterLimit | None = None,
@@ -70,7 +72,8 @@ class Updater:
         self._reading = Reading(log, topic, self._consumer, users)
         self._users = users
         self._encoders = encoders
-        self._release = release
+        self._items = LiveItems(release) if isinstance(release, Release) else release
+        release = self._items.release
         self._clip_dims = {release.encoder_id: release.item_content.shape[1]}
         self._dead_letters = dead_letters or DeadLetterLimit()
         self._lag_known = 0.0
@@ -208,15 +211,16 @@ class Updater:
 
         A state without a vector is still served: the gateway asks Triton itself.
         """
-        profiles = [read_shopper(state, self._release).profile for state in states]
+        view = self._items.view
+        profiles = [read_shopper(state, view).profile for state in states]
         known = [place for place, profile in enumerate(profiles) if profile is not None]
         vectors: dict[int, UserVector] = {}
         if known:
             batch = np.stack([profiles[place] for place in known])  # type: ignore[misc]
             try:
-                answer = await encoders.user_vectors(batch, self._release.version, VECTOR_TIMEOUT_S)
+                answer = await encoders.user_vectors(batch, view.version, VECTOR_TIMEOUT_S)
                 vectors = {
-                    place: UserVector(self._release.id, vector)
+                    place: UserVector(view.id, vector)
                     for place, vector in zip(known, answer, strict=True)
                 }
             except HemlineError as error:
