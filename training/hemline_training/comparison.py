@@ -7,7 +7,6 @@ comparison of models all come from those rows, so that they can never disagree.
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 from scipy.sparse import csr_matrix
 
 from hemline.blend import SEGMENTS
@@ -27,6 +28,7 @@ from hemline_training.interactions import I64
 from hemline_training.metrics import F64
 from hemline_training.recommenders import recommender
 from hemline_training.recommenders.base import Recommender
+from hemline_training.recommenders.blended import Blend
 from hemline_training.recommenders.explicit import RatingRecommender
 
 Stage = Callable[[str], None]
@@ -53,6 +55,7 @@ class Measured:
     score_seconds: float = 0.0
     score_cpu_seconds: float = 0.0
     peak_rss_mb: float = 0.0
+    weights: list[dict[str, float]] = field(default_factory=list)  # of a blend, a fold each
 
 
 def compare(
@@ -73,8 +76,7 @@ def compare(
         for number, fold in enumerate(folds):
             stage(f"{name}, fold {number + 1} of {len(folds)}")
             _measure(make(name, config.seed), fold, config, result)
-            gc.collect()
-    segments = np.concatenate([_segments(fold) for fold in folds])
+            segments = np.concatenate([_segments(fold) for fold in folds])
     out: dict[str, Any] = {
         "models": {name: _summary(m, segments, len(folds), config) for name, m in measured.items()},
         "cases": {"all": len(segments)}
@@ -99,6 +101,8 @@ def _measure(model: Recommender, fold: Fold, config: CompareConfig, out: Measure
     out.score_cpu_seconds += time.process_time() - cpu
     out.peak_rss_mb = max(out.peak_rss_mb, peak_rss_mb())
 
+    if isinstance(model, Blend):
+        out.weights.append(model.learned)
     targets = fold.test[users]
     known = np.bincount(fold.train.likes.indices, minlength=fold.train.n_items).astype(np.float64)
     figures = accuracy(ranked, targets, config.ks)
@@ -177,7 +181,7 @@ def _summary(m: Measured, segments: I64, folds: int, config: CompareConfig) -> d
     resampled = metrics.bootstrap_means(rows[:, columns], config.samples, config.seed)
     low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
     out: dict[str, Any] = {
-        "metrics": {name: float(np.nanmean(rows[:, c])) for c, name in enumerate(names)}
+        "metrics": {name: _mean(rows[:, c]) for c, name in enumerate(names)}
         | {name: float(np.mean(values)) for name, values in m.catalogue.items()},
         "ci": {name: [float(a), float(b)] for name, a, b in zip(complete, low, high, strict=True)},
         "fit_seconds": round(m.fit_seconds / folds, 3),
@@ -193,14 +197,22 @@ def _summary(m: Measured, segments: I64, folds: int, config: CompareConfig) -> d
             if (segments == s).any()
         },
     }
+    if m.weights:
+        out["weights"] = m.weights
     if folds > 1:
-        out["folds"] = {name: [float(np.nanmean(v)) for v in m.rows[name]] for name in names}
+        out["folds"] = {name: [_mean(v) for v in m.rows[name]] for name in names}
     cold = {name: np.concatenate(values) for name, values in m.cold.items()}
     cases = len(next(iter(cold.values())))
     if cases:
         out["cold_items"] = {name: float(values.mean()) for name, values in cold.items()}
         out["cold_items"]["cases"] = cases
     return out
+
+
+def _mean(values: F64) -> float | None:
+    """Over the cases that have a value; None where none has."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None
 
 
 def _paired(measured: dict[str, Measured], metric: str, config: CompareConfig) -> list[Any]:
@@ -222,6 +234,33 @@ def _paired(measured: dict[str, Measured], metric: str, config: CompareConfig) -
         }
         for number, (a, b) in enumerate(pairs)
     ]
+
+
+def print_comparison(report: dict[str, Any], k: int, to: Console) -> None:
+    """The table for people; ± is half of the 95% interval, segments are NDCG@k by known items."""
+    groups = [name for name, _ in SEGMENTS if report["cases"][name]]
+    table = Table(title=f"{report['split']} split, {report['cases']['all']:,} cases")
+    table.add_column("model", no_wrap=True)
+    for head in (f"recall@{k}", f"ndcg@{k}", f"coverage@{k}", *groups, "fit s", "score s", "MB"):
+        table.add_column(head, justify="right", no_wrap=True)
+    rated = any("rmse" in model["metrics"] for model in report["models"].values())
+    if rated:
+        table.add_column("RMSE", justify="right")
+    for name, model in report["models"].items():
+        low, high = model["ci"][f"ndcg@{k}"]
+        cells = [
+            f"{model['metrics'][f'recall@{k}']:.4f}",
+            f"{model['metrics'][f'ndcg@{k}']:.4f} ±{(high - low) / 2:.4f}",
+            f"{model['metrics'][f'coverage@{k}']:.3f}",
+            *(f"{model['segments'][group][f'ndcg@{k}']:.4f}" for group in groups),
+            f"{model['fit_seconds']:.1f}",
+            f"{model['score_seconds']:.1f}",
+            f"{model['peak_rss_mb']:.0f}",
+        ]
+        if rated:
+            cells.append(f"{model['metrics'].get('rmse', float('nan')):.4f}")
+        table.add_row(name, *cells)
+    to.print(table)
 
 
 def peak_rss_mb() -> float:

@@ -170,7 +170,7 @@ def _fold(train: Events, test: Events) -> Fold:
         raise InvalidInputError(
             "split", f"leaves {len(train)} events to learn, {len(test)} to test"
         )
-    feedback = train.feedback(now_ms=int(test.times_ms.min(initial=0)))
+    feedback = train.feedback(now_ms=max(int(test.times_ms.min()), 0))
     known = feedback.likes
     wanted = test.likes()
     new = csr_matrix(wanted - wanted.multiply(known > 0))

@@ -18,6 +18,7 @@ from hemline.cli import (
     cluster,
     data,
     demo,
+    evaluate,
     keys,
     release,
     replay,
@@ -35,7 +36,20 @@ def parser() -> argparse.ArgumentParser:
         epilog="`hemline VERB --help` shows an example of each. First time: `hemline demo`.",
     )
     verbs = top.add_subparsers(metavar="VERB", required=True)
-    for group in (demo, catalog, data, train, release, cluster, replay, ask, shopper, keys, bench):
+    for group in (
+        demo,
+        catalog,
+        data,
+        train,
+        evaluate,
+        release,
+        cluster,
+        replay,
+        ask,
+        shopper,
+        keys,
+        bench,
+    ):
         group.add_verbs(verbs)
     return top
 

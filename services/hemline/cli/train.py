@@ -1,4 +1,4 @@
-"""Verbs that make models: train, train clip, train attributes, evaluate clip."""
+"""Verbs that make models: train, train clip, train attributes."""
 
 from __future__ import annotations
 
@@ -79,21 +79,6 @@ def add_verbs(verbs: Verbs) -> None:
     )
     attributes.add_argument("--seed", type=int, default=0, help="default: %(default)s")
 
-    evaluate = verbs.add_parser("evaluate", help="measure a model on what it was not trained on")
-    inner = evaluate.add_subparsers(metavar="VERB", required=True)
-    measure = add_verb(
-        inner,
-        "clip",
-        run_evaluate_clip,
-        "measure a CLIP on a catalogue's held-out products, beside chance and simple baselines",
-        "hemline evaluate clip --catalog .hemline/catalogue --model hemline",
-    )
-    measure.add_argument("--catalog", type=Path, required=True, metavar="DIR")
-    measure.add_argument("--model", default="hemline", metavar="CLIP", help="as train --encoder")
-    measure.add_argument(
-        "--photos", type=Path, metavar="FILE", help="parquet (product_id, jpeg) of other photos"
-    )
-
 
 def run_train(args: Args) -> int:
     from hemline.releases import promote
@@ -173,13 +158,4 @@ def run_train_attributes(args: Args) -> int:
             f"answers {of['answered_at_0.8']:.0%}, right {of['accuracy_at_0.8'] or 0:.1%}"
         )
     print(f"attribute network in {args.out}")
-    return 0
-
-
-def run_evaluate_clip(args: Args) -> int:
-    from hemline.encoders.clip import load_clip
-    from hemline_training.clip.evaluate import evaluate_clip
-
-    result = evaluate_clip(load_clip(args.model), args.catalog, args.photos)
-    sys.stdout.write(result.to_json() if args.json else result.table() + "\n")
     return 0

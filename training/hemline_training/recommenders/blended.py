@@ -35,7 +35,7 @@ def linear_parts(seed: int = 0) -> Factories:
     """
     return {
         "bspm": lambda: bspm(seed),
-        "ease": lambda: Ease(regularisation=300.0),
+        "ease": lambda: Ease(regularisation=300.0, most_items=14_000),
         "item-knn": lambda: ItemNeighbours(k=400, power=0.4, user_power=1.0),
         "rp3beta": lambda: Rp3Beta(k=1000, alpha=0.6, beta=0.3),
     }

@@ -22,13 +22,21 @@ from hemline_training.recommenders.inverse import invert_in_place
 
 @dataclass
 class Ease(Recommender):
-    """regularisation: the paper's λ."""
+    """regularisation: the paper's λ.
+
+    most_items: regress on so many of the most popular items alone, all others scoring 0; 0 for all.
+    An item that few like hardly moves λ, and the work grows with the cube of the number of items.
+    """
 
     regularisation: float = 500.0
+    most_items: int = 0
 
     def _fit(self, feedback: Feedback) -> None:
-        self._x = (feedback.likes > 0).astype(np.float32)
-        self._by_users = feedback.n_users < feedback.n_items
+        x = (feedback.likes > 0).astype(np.float32)
+        order = np.argsort(-np.asarray(x.sum(axis=0)).ravel(), kind="stable")
+        self._items = np.sort(order[: self.most_items or feedback.n_items])
+        self._x = x[:, self._items].tocsr()
+        self._by_users = self._x.shape[0] < self._x.shape[1]
         if self._by_users:
             self._inverse = _regularised_gram(self._x.T.tocsr(), self.regularisation)
             invert_in_place(self._inverse)
@@ -40,16 +48,14 @@ class Ease(Recommender):
 
     def fold_in(self, newcomers: Feedback) -> F32:
         """x B; on the users' side x - (x - x Xᵗ K X) / (λ diag P)."""
-        x = (newcomers.likes > 0).astype(np.float32)
+        x = (newcomers.likes > 0).astype(np.float32)[:, self._items].tocsr()
         if self._by_users:
             shared = np.asarray((x @ self._x.T).todense(), dtype=np.float32)  # (b, n_users)
             smoothed = np.asarray(self._x.T @ (shared @ self._inverse).T).T
-            known = np.asarray(x.todense())
-            return np.asarray(
-                known - (known - smoothed) / (self.regularisation * self._diagonal), np.float32
-            )
-        projected = np.asarray(x @ self._inverse)
-        return np.asarray(x.todense() - projected / self._diagonal, dtype=np.float32)
+            projected = (np.asarray(x.todense()) - smoothed) / self.regularisation
+        else:
+            projected = np.asarray(x @ self._inverse)
+        return self._scores(x, projected)
 
     def score(self, users: npt.ArrayLike) -> F32:
         """As `fold_in`; X P = K X spares a product with K on the users' side."""
@@ -57,8 +63,16 @@ class Ease(Recommender):
         if not self._by_users:
             return self.fold_in(self.feedback.of_users(rows))
         projected = np.asarray(self._x.T @ self._inverse[rows].T).T
-        known = np.asarray(self._x[rows].todense())
-        return np.asarray(known - projected / self._diagonal, dtype=np.float32)
+        return self._scores(self._x[rows], projected)
+
+    def _scores(self, x: csr_matrix, projected: F32) -> F32:
+        """x - (x P) / diag P, in its place among all items."""
+        scores = np.asarray(x.todense()) - projected / self._diagonal
+        if len(self._items) == self.feedback.n_items:
+            return np.asarray(scores, dtype=np.float32)
+        out = np.zeros((len(scores), self.feedback.n_items), dtype=np.float32)
+        out[:, self._items] = scores
+        return out
 
     def _item_diagonal(self) -> F32:
         """diag P from K, block by block of items: (1 - x_jᵗ K x_j) / λ."""
