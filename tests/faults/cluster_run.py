@@ -13,6 +13,7 @@ stages than before the fault.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 import signal
@@ -99,6 +100,7 @@ class Outcome:
     slowest_s: float = 0.0
     settled_s: float = 0.0
     took_s: float = 0.0
+    load_average: float = 0.0  # of the machine at the end: what the times are worth
 
 
 def draw_run(seed: int) -> tuple[Around, list[Fault]]:
@@ -171,6 +173,7 @@ async def cluster_run(
         if outcome.findings and disk is not None:
             shutil.copytree(cluster.run / "logs", folder / f"logs-{seed}", dirs_exist_ok=True)
     outcome.took_s = time.monotonic() - began
+    outcome.load_average = os.getloadavg()[0]
     if not outcome.findings:
         shutil.rmtree(home, ignore_errors=True)
     return outcome

@@ -47,6 +47,7 @@ def small_summary(runs: Iterable[Run]) -> dict[str, Any]:
         "faults": dict(sorted(faults.items())),
         "settled_s": _spread([run["settled_s"] for run in runs]),
         "took_s": _spread([run["took_s"] for run in runs]),
+        "load_average": _spread([run["load_average"] for run in runs]),
     }
 
 
@@ -58,6 +59,7 @@ def cluster_summary(runs: Iterable[Run]) -> dict[str, Any]:
         for each in run["faults"]:
             by_fault.setdefault(f"{each['kind']} {each['target']}", []).append(each)
     totals = ("sent", "tries", "acknowledged", "unknown", "repeated", "asked", "answered")
+    totals += ("disturbed",)
     sums = {name: sum(run[name] for run in runs) for name in totals}
     return {
         "runs": len(runs),
@@ -66,6 +68,7 @@ def cluster_summary(runs: Iterable[Run]) -> dict[str, Any]:
         "answered_share": sums["answered"] / max(1, sums["asked"]),
         "by_fault": {name: _cost(faults) for name, faults in sorted(by_fault.items())},
         "took_s": _spread([run["took_s"] for run in runs]),
+        "load_average": _spread([run["load_average"] for run in runs]),
     }
 
 

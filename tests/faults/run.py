@@ -7,6 +7,8 @@
 --only small --small 1000 --seed 5001   another thousand of one kind, from another seed on
 --resume                                go on where the last call was stopped
 --install HOME                          where Triton and Kafka are, or are installed first
+--only cluster --cluster 1 --around kafka,redis --faults kill:kafka,pause:redis:2
+                                        chosen ones, a pause of 2 s among them
 Each run is a line in OUT/small.jsonl or OUT/cluster.jsonl when it ends, what they come to is in
 OUT/report.json. Exit code 0 only if nothing was found.
 """
@@ -26,7 +28,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from cluster_run import Outcome, cluster_run, draw_run
+from cluster_run import Fault, Outcome, cluster_run, draw_run
 from report import (
     cluster_summary,
     read_runs,
@@ -38,6 +40,7 @@ from report import (
 from rich.console import Console
 from small_cluster import nursery
 from small_run import small_run
+from whole_cluster import Around
 
 from small_world import build_small_release
 
@@ -55,6 +58,8 @@ def main() -> int:
     parser.add_argument("--small", type=int, default=200, help="small runs")
     parser.add_argument("--cluster", type=int, default=20, help="cluster runs")
     parser.add_argument("--install", type=Path, default=Path(".hemline"))
+    parser.add_argument("--around", default="", help="kafka,redis,triton; with --faults")
+    parser.add_argument("--faults", default="", help="instead of those the seed draws")
     parser.add_argument("--seed", type=int, default=1, help="the first of each kind")
     parser.add_argument("--out", type=Path, default=Path(".hemline/faults"))
     parser.add_argument("--resume", action="store_true", help="leave out the seeds in OUT already")
@@ -101,9 +106,18 @@ async def _small(args: argparse.Namespace, console: Console) -> None:
 async def _cluster(args: argparse.Namespace, console: Console) -> None:
     async def one(seed: int) -> Outcome:
         around, faults = draw_run(seed)
+        if args.faults:
+            around = Around(**dict.fromkeys(filter(None, args.around.split(",")), True))
+            faults = [read_fault(text) for text in args.faults.split(",")]
         return await cluster_run(seed, args.out / "found", args.install, around, faults)
 
     await _each_seed(args, "cluster", args.cluster, console, one)
+
+
+def read_fault(text: str) -> Fault:
+    """KIND:TARGET or KIND:TARGET:SECONDS."""
+    kind, target, *seconds = text.split(":")
+    return Fault(kind, target, float(seconds[0]) if seconds else 2.0)
 
 
 async def _each_seed(

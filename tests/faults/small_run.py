@@ -7,6 +7,7 @@ draw clicks and faults from the seed -> start -> send while the faults happen
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 import signal
@@ -94,6 +95,7 @@ class Outcome:
     restarts: int = 0
     settled_s: float = 0.0  # from everything being whole again to everything being applied
     took_s: float = 0.0
+    load_average: float = 0.0  # of the machine at the end: what the times are worth
 
 
 def draw_plan(seed: int) -> Plan:
@@ -146,6 +148,7 @@ async def small_run(
         home.mkdir(parents=True, exist_ok=True)
         outcome = await _Run(plan, Outcome(seed), nursery, home, disk, bug).story()
     outcome.took_s = time.monotonic() - began
+    outcome.load_average = os.getloadavg()[0]
     if not outcome.findings:
         shutil.rmtree(home, ignore_errors=True)
         for log in folder.glob(f"seed-{seed}.*.log"):
