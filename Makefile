@@ -48,7 +48,7 @@ test: install
 	$(BIN)/pytest tests/faults
 
 faults: install
-	$(BIN)/python tests/faults/run.py $(WITH)
+	$(BIN)/python tests/faults/fault_runs.py $(WITH)
 
 loadtest: install
 	$(BIN)/python loadtest/run.py $(WITH)

@@ -40,8 +40,8 @@ from running_redis import free_port
 
 LOAD_S = 0.8
 SENDERS = 6
-TRY_S = 0.25  # a client's patience with one try
-PATIENCE_S = 30.0  # with all the clicks
+TRY_S = 0.25  # a client's patience with the first try, twice as long with each one after it
+PATIENCE_S = 60.0  # with all the clicks
 SETTLE_S = 20.0
 DISK_MB = 32  # of which the write-ahead logs take up to 4 each
 RECONNECT = [
@@ -235,16 +235,16 @@ class _Run:
 
     async def _send(self, stub: EventServiceStub, click: Click) -> None:
         """Until it is acknowledged, or the client loses heart; sometimes once more on top."""
-        pause_s = 0.02
-        while not await self._try(stub, click):
+        pause_s, try_s = 0.02, TRY_S
+        while not await self._try(stub, click, try_s):
             if self.rng.random() < 0.03:
                 return
             await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, 0.2)
+            pause_s, try_s = min(2 * pause_s, 0.2), min(2 * try_s, 8.0)
         if self.rng.random() < 0.1:
-            await self._try(stub, click)
+            await self._try(stub, click, try_s)
 
-    async def _try(self, stub: EventServiceStub, click: Click) -> bool:
+    async def _try(self, stub: EventServiceStub, click: Click, try_s: float) -> bool:
         event = Event(
             event_id=click.event_id,
             user_id=click.user_id,
@@ -254,7 +254,7 @@ class _Run:
         )
         self.ledger.trying(click)
         try:
-            await stub.RecordEvent(RecordEventRequest(event=event), timeout=TRY_S)
+            await stub.RecordEvent(RecordEventRequest(event=event), timeout=try_s)
         except grpc.aio.AioRpcError as error:
             self.outcome.refusals[error.code().name] += 1
             return False

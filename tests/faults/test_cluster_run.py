@@ -16,7 +16,7 @@ from cluster_run import Fault, cluster_run, draw_run
 from slow_proxy import SlowProxy
 from whole_cluster import Around
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 INSTALL = Path(os.environ.get("HEMLINE_HOME", Path(__file__).parents[2] / ".hemline"))
 

@@ -20,7 +20,7 @@ from hemline.errors import UnavailableError
 from hemline.releases import Release
 from hemline.sqlite_event_log import SqliteEventLog
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 SEEDS = (1, 7, 14, 18)  # among them: a standby updater, a full disk, an overfull history
 PLANTED = {

@@ -1,4 +1,4 @@
-"""python tests/faults/run.py: everything of `make faults`, about half an hour on two quiet cores.
+"""python tests/faults/fault_runs.py: all of `make faults`, about half an hour on two quiet cores.
 
     hostile   100,000 hostile requests to a gateway                        6 minutes
     small     200 seeded runs of a small cluster, each 1.5 s               5 minutes
@@ -29,7 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cluster_run import Fault, Outcome, cluster_run, draw_run
-from report import (
+from fault_report import (
     cluster_summary,
     read_runs,
     show_cluster,
