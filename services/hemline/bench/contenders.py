@@ -168,5 +168,5 @@ class QdrantLocal:
 
 def missing() -> list[str]:
     """The others that are not installed."""
-    modules = {"hnswlib": "hnswlib", "usearch": "usearch", "qdrant local": "qdrant_client"}
+    modules = {"hnswlib": "hnswlib", "usearch": "usearch", "qdrant": "qdrant_client"}
     return [name for name, module in modules.items() if importlib.util.find_spec(module) is None]

@@ -30,6 +30,8 @@ from hemline.releases import Release
 from hemline.vectors import F32
 
 K = 100
+INDEXES = ("spectral", "int8", "hnsw", "ivf", "hnswlib", "usearch", "qdrant")
+_GRAPHS = ("hnsw", "ivf", "hnswlib", "usearch")
 _TIE = 1e-5  # scores this near are the same: sums of float32 differ in their order
 
 
@@ -58,10 +60,13 @@ class Row:
 
 @dataclass(frozen=True)
 class RetrievalPlan:
-    """drawn: (items, dim) of each drawn set. graphs_up_to: items, as building a graph is slow.
+    """drawn: (items, dim) of each drawn set. spaces: of the release. indexes: what is compared with
+    IndexFlatIP, as in `INDEXES`. graphs_up_to: items, as building a graph is slow.
     rounds: batches each contender gets of every size and filter."""
 
     drawn: Sequence[tuple[int, int]] = ((200_000, 128), (1_000_000, 128))
+    spaces: Sequence[str] = ("content", "tower")
+    indexes: Sequence[str] = INDEXES
     batches: Sequence[int] = (1, 16)
     filters: Sequence[float] = (1.0, 0.5, 0.1, 0.01, 0.001)
     graphs_up_to: int = 200_000
@@ -80,11 +85,12 @@ def bench_retrieval(
 ) -> RetrievalReport:
     """Measure everything of the plan; `say` is told what is going on."""
     rng = np.random.default_rng(plan.seed)
-    queries = max(plan.batches) * 4
+    queries = max(plan.batches) * 2
     rows: list[Row] = []
-    for name in ("item_content", "item_tower"):
-        vectors = np.ascontiguousarray(getattr(release, name))
-        rows += _measure(real_set(f"{name} of {release.id}", vectors, queries, rng), plan, rng, say)
+    for space in plan.spaces:
+        vectors = np.ascontiguousarray(getattr(release, f"item_{space}"))
+        name = f"{space} of {release.id}"
+        rows += _measure(real_set(name, vectors, queries, rng), plan, rng, say)
     for items, dim in plan.drawn:
         drawn = drawn_set(np.asarray(release.item_content), items, dim, queries, rng)
         rows += _measure(drawn, plan, rng, say)
@@ -142,25 +148,22 @@ def _contenders(
     """Each with the megabytes it took."""
     items = vectors.items
     makers: dict[str, Callable[[], Contender]] = {
-        "IndexFlatIP": lambda: FaissFlat(items),
-        "hemline spectral": lambda: Ours(items, "spectral"),
-        "hemline int8": lambda: Ours(items, "int8"),
+        "spectral": lambda: Ours(items, "spectral"),
+        "int8": lambda: Ours(items, "int8"),
+        "hnsw": lambda: Ours(items, "hnsw"),
+        "ivf": lambda: Ours(items, "ivf"),
+        "hnswlib": lambda: Hnswlib(items),
+        "usearch": lambda: Usearch(items),
+        "qdrant": lambda: QdrantLocal(items, place),
     }
-    absent = missing()
-    if len(items) <= plan.graphs_up_to:
-        makers["hemline hnsw"] = lambda: Ours(items, "hnsw")
-        makers["hemline ivf"] = lambda: Ours(items, "ivf")
-        makers["hnswlib"] = lambda: Hnswlib(items)
-        makers["usearch"] = lambda: Usearch(items)
-    if len(items) <= 50_000:
-        makers["qdrant local"] = lambda: QdrantLocal(items, place)
+    too_large = set(_GRAPHS) if len(items) > plan.graphs_up_to else set()
+    too_large |= {"qdrant"} if len(items) > 50_000 else set()
+    chosen = [n for n in plan.indexes if n not in too_large and n not in missing()]
     built: list[tuple[Contender, float]] = []
-    for name, make in makers.items():
-        if name in absent:
-            continue
+    for name in ("IndexFlatIP", *chosen):
         say(f"{vectors.name}: building {name}")
         before = _rss_mb()
-        contender = make()
+        contender = makers[name]() if name in makers else FaissFlat(items)
         own = items.nbytes / 1e6 if contender.keeps else 0.0
         built.append((contender, max(_rss_mb() - before, 0.0) + own))
     return built

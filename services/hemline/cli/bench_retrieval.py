@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hemline.cli.verb import Args, Verbs, add_home, add_verb, console, print_json
@@ -26,6 +27,18 @@ def add_verb_retrieval(inner: Verbs) -> None:
         default="200000x128,1000000x128",
         metavar="NxD,…",
         help="sets to draw beside the release's vectors (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--spaces",
+        default="content,tower",
+        metavar="SPACE,…",
+        help="of the release, to be searched as well (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--indexes",
+        default="spectral,int8,hnsw,ivf,hnswlib,usearch,qdrant",
+        metavar="NAME,…",
+        help="beside faiss IndexFlatIP (default: %(default)s)",
     )
     parser.add_argument("--batches", default="1,16", metavar="B,…", help="default: %(default)s")
     parser.add_argument(
@@ -54,7 +67,7 @@ def run(args: Args) -> int:
 
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before NumPy comes
 
-    from hemline.bench.retrieval import RetrievalPlan, as_json, bench_retrieval
+    from hemline.bench.retrieval import INDEXES, RetrievalPlan, as_json, bench_retrieval
     from hemline.errors import SetupError
     from hemline.releases import open_release
 
@@ -65,6 +78,8 @@ def run(args: Args) -> int:
         )
     plan = RetrievalPlan(
         drawn=_sizes(args.drawn),
+        spaces=_names("--spaces", args.spaces, ("content", "tower")),
+        indexes=_names("--indexes", args.indexes, INDEXES),
         batches=[int(number) for number in _numbers("--batches", args.batches)],
         filters=_numbers("--filters", args.filters),
         graphs_up_to=args.graphs_up_to,
@@ -118,6 +133,16 @@ def _sizes(text: str) -> list[tuple[int, int]]:
             raise InvalidInputError("--drawn", f"{part!r} is not like 200000x128")
         found.append((int(items), int(dim)))
     return found
+
+
+def _names(flag: str, text: str, known: Sequence[str]) -> list[str]:
+    from hemline.errors import InvalidInputError
+
+    names = [name for name in text.split(",") if name]
+    for name in names:
+        if name not in known:
+            raise InvalidInputError(flag, f"{name!r} is not one of {', '.join(known)}")
+    return names
 
 
 def _numbers(flag: str, text: str) -> list[float]:
