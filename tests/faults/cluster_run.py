@@ -261,14 +261,17 @@ class _Run:
 
     def _count(self, cost: Cost, began: float, ended: float) -> None:
         """What the shoppers of this fault saw, those just before it included: they were waiting."""
-        for asked in self.undisturbed():
-            if began - 1.0 <= asked.at <= ended:
+        for asked in self.clients.asked:
+            if not began - 1.0 <= asked.at <= ended:
+                continue
+            cost.degraded.update(
+                each for each in set(asked.degraded) if each.partition(":")[0] not in self.usual
+            )
+            if not self._freezes.touched(asked):
                 cost.asked += 1
                 cost.answered += asked.answered
                 if not asked.answered:
                     cost.unanswered[asked.error] += 1
-                new = {each for each in asked.degraded if each.partition(":")[0] not in self.usual}
-                cost.degraded.update(new)
 
     async def _inject(self, fault: Fault, cost: Cost) -> float:
         """The fault, until its cause is gone; the time.monotonic() of that."""
