@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 # What the import may use beyond Python and its libraries, which alone take some 100 MB.
-LIMIT_MB = 20
-LINES, LINE_BYTES = 8192, 26_000
+LIMIT_MB = 12
+LINES, LINE_BYTES = 5200, 26_000
 
 # glibc would keep freed strings of a description's size for later, and count them as used.
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}

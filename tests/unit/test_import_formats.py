@@ -252,16 +252,18 @@ def test_pairs_of_a_given_split_are_text_or_arrays(tmp_path: Path) -> None:
 
 def test_pairs_between_commas_may_have_a_header_but_no_third_column(tmp_path: Path) -> None:
     source = tmp_path / "clicks.csv"
-    source.write_text("user_id,item_id\nann,dress\nbob,coat\nbob,coat,5\n")
+    lines = ["user_id,item_id", "ann,dress", "bob,coat", "bob,coat,5", "bob|coat"]
+    source.write_text("\n".join(lines))
 
-    done = imported("pairs", source, tmp_path / "out")
+    done = imported("pairs", source, tmp_path / "out", max_bad_share=0.5)
 
     assert [(e["user_id"], e["item_id"]) for e in done.events] == [
         ("ann", "dress"),
         ("bob", "coat"),
     ]
     assert list(done.counts("events", "dropped")) == [
-        "not a pair of user and item (more columns: use `table`)"
+        "not a pair of user and item (more columns: use `table`)",
+        "not separated by blanks, a comma or a tab",
     ]
 
 

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from hemline.errors import DataError
 from hemline_training.data.source import Reader
 from hemline_training.data.tables import Tables
 from hemline_training.data.values import Once, known
@@ -17,8 +18,11 @@ _COUNT_HEADER = "Item(s)"  # some copies begin each line with the number of its 
 def read_baskets(path: Path, tables: Tables, reader: Reader, _columns: dict[str, Any]) -> None:
     """Purchases whose user and session are both the basket, "basket-17" for line 17.
 
-    The name is the item's id, white space trimmed; an item twice in a basket has quantity 2.
+    The name is the item's id, white space trimmed; an item twice in a basket has quantity 2. Raises
+    DataError when the path is no file.
     """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; baskets are one text file in it")
     tables.equal_events_are_quantity()
     report = tables.events.report
     is_new_item = Once()

@@ -67,6 +67,9 @@ def _read_text(file: Path, split: str | None, tables: Tables, reader: Reader) ->
                 continue
         else:
             user, *items = line.split()
+        if re.search(r"[|;:]", line):
+            report.bad("not separated by blanks, a comma or a tab", where)
+            continue
         if not items:
             report.count("noted", "a user without items", where)
         for item in items:

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 Row = dict[str, Any]
 
@@ -44,9 +43,10 @@ class Spool:
         self._rows_path = folder / f"{name}.rows"
         self._counts_path = folder / f"{name}.counts"
         self._keys_folder = folder / f"{name}.keys"
-        self._writer = pq.ParquetWriter(
-            self._rows_path, schema, compression="lz4", use_dictionary=False, write_statistics=False
-        )
+        # A stream of batches: parquet would keep a record of every row group until it is closed.
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        self._file = pa.OSFile(str(self._rows_path), "wb")
+        self._writer = pa.ipc.new_stream(self._file, schema, options=options)
         self._rows: list[Row] = []
         self._bytes = 0
         self._keys = bytearray()
@@ -69,6 +69,7 @@ class Spool:
         kind takes over what the others count, else it counts as it did."""
         self._write_rows()
         self._writer.close()
+        self._file.close()
         counts = np.memmap(self._counts_path, np.int32, "w+", shape=max(1, self.count))
         left = 0
         for keys in self._partitions():
@@ -92,9 +93,8 @@ class Spool:
             return
         counts = np.memmap(self._counts_path, np.int32, "r")
         start = 0
-        file = pq.ParquetFile(self._rows_path, pre_buffer=False)
-        for group in range(file.num_row_groups):
-            for batch in file.iter_batches(ROWS_PER_BATCH, row_groups=[group]):
+        with pa.OSFile(str(self._rows_path)) as file, pa.ipc.open_stream(file) as reader:
+            for batch in reader:
                 of_batch = np.array(counts[start : start + batch.num_rows])
                 start += batch.num_rows
                 left = of_batch > 0
