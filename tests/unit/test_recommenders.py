@@ -404,3 +404,12 @@ def test_standardised_scores_have_mean_0_and_deviation_1_outside_the_history():
     rest = np.where(histories.toarray(), np.nan, scores)
     assert np.nanmean(rest, axis=1) == pytest.approx(0, abs=1e-3)
     assert np.nanstd(rest, axis=1) == pytest.approx(1, abs=1e-3)
+
+
+def test_ease_on_the_most_popular_items_is_ease_of_them_alone():
+    x = random_likes(8, (40, 20))
+    head = np.sort(np.argsort(-x.sum(axis=0), kind="stable")[:12])
+    model = Ease(regularisation=3.0, most_items=12)
+    found = model.fit(Feedback(likes=csr_matrix(x.astype(np.float32)))).score(np.arange(40))
+    assert found[:, head] == pytest.approx(ease_written_out(x[:, head], 3.0), abs=1e-4)
+    assert not np.delete(found, head, axis=1).any()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from hemline.errors import NotFoundError
 from hemline_training.recommenders.base import Feedback, Recommender
 from hemline_training.recommenders.baselines import MostPopular, RecentPopular, SegmentPopular
-from hemline_training.recommenders.blended import Blend, linear_parts
+from hemline_training.recommenders.blended import Blend, linear_parts, sparse_parts
 from hemline_training.recommenders.content import ContentCosine
 from hemline_training.recommenders.ease import Ease
 from hemline_training.recommenders.explicit import BiasedMf
@@ -39,6 +39,7 @@ MODELS: dict[str, Callable[[int], Recommender]] = {
     "mf-als": lambda seed: BiasedMf("als", seed=seed),
     "mf-sgd": lambda seed: BiasedMf("sgd", seed=seed),
     "blend": lambda seed: Blend(linear_parts(seed), seed=seed),
+    "blend-sparse": lambda seed: Blend(sparse_parts(), seed=seed),
     "content": lambda seed: ContentCosine(),
     "tfidf": lambda seed: _tfidf(seed),
     "ncf-bce": lambda seed: _neural_cf("bce", seed),
