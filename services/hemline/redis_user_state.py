@@ -350,7 +350,8 @@ def _client(address: RedisAddress, max_connections: int) -> tuple[Any, tuple[Any
     }
     if address.kind == "cluster":
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
-        return RedisCluster(startup_nodes=nodes, cluster_error_retry_attempts=1, **options), ()
+        again = Retry(NoBackoff(), 1)  # with the slots asked for anew, which may have moved
+        return RedisCluster(startup_nodes=nodes, **options | {"retry": again}), ()
     if address.kind == "sentinel":
         to_sentinels = {**tls, "password": address.sentinel_password or None}
         to_sentinels |= {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
