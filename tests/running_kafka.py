@@ -26,9 +26,14 @@ class RunningKafka:
     """One broker. `address` is HOST:PORT, `url` for `hemline.stores.open_event_log`."""
 
     def __init__(
-        self, install: KafkaInstall, folder: Path, settings: Mapping[str, str] | None = None
+        self,
+        install: KafkaInstall,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        ports: tuple[int, int] | None = None,
     ) -> None:
-        port, controller_port = free_ports(2)
+        """ports: its own and its controller's, where the settings name them."""
+        port, controller_port = ports or free_ports(2)
         self.port = port
         self.address = f"127.0.0.1:{port}"
         self.url = f"kafka://{self.address}?session_timeout_ms={SESSION_TIMEOUT_MS}"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from hemline.errors import InvalidInputError
+from hemline.errors import InvalidInputError, UnavailableError
 from hemline.event_log import EventLog
 from hemline.gateway.events import record_event
 from hemline.gateway.recommend import Stages
 from hemline.gateway.streams import handle_stream
+from hemline.rpc import time_left_s
 from hemline.v1 import event_pb2, event_pb2_grpc
 
 MAX_STREAMED_EVENTS = 1_000_000
 REPORTED_ERRORS = 100
+NO_DEADLINE_S = 60.0  # the log itself gives up earlier
+MARGIN = 0.1  # of the caller's deadline, for our refusal to arrive before it stops waiting
 
 
 class EventServicer(event_pb2_grpc.EventServiceServicer):
@@ -27,7 +31,15 @@ class EventServicer(event_pb2_grpc.EventServiceServicer):
         self, request: event_pb2.RecordEventRequest, context: Any
     ) -> event_pb2.RecordEventResponse:
         catalogue = self._stages.shelf().release.catalogue
-        event_id, position = await record_event(request.event, catalogue, self._log)
+        left_s = time_left_s(context, default_s=NO_DEADLINE_S) * (1 - MARGIN)
+        try:
+            async with asyncio.timeout(left_s):
+                event_id, position = await record_event(request.event, catalogue, self._log)
+        except TimeoutError as error:
+            raise UnavailableError(
+                f"the event log acknowledged nothing within {left_s:.1f} s; "
+                "it may have the event all the same: send it again with the same event_id"
+            ) from error
         return event_pb2.RecordEventResponse(event_id=event_id, offset=position.offset)
 
     async def RecordEvents(

@@ -53,6 +53,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         self._log = log
         self._writer = ItemWriter(lambda: stages.shelf().release)
         self._logging: set[asyncio.Task[None]] = set()
+        self._lost = 0  # exposures since the event log went away
 
     async def Recommend(
         self, request: recommender_pb2.RecommendRequest, context: Any
@@ -161,7 +162,14 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
             await self._log.publish(EXPOSURES_TOPIC, user_id, exposure.SerializeToString())
         except HemlineError as error:
             metrics.EXPOSURES_LOST.inc()
-            logger.warning("exposure %s is lost: %s", exposure.request_id, error)
+            self._lost += 1
+            if self._lost == 1:  # once for all of them: an outage has thousands
+                first = exposure.request_id
+                logger.warning("exposures are being lost, from request %s on: %s", first, error)
+        else:
+            if self._lost:
+                logger.warning("exposures are logged again; %d were lost", self._lost)
+                self._lost = 0
 
 
 def _info(answer: Answer) -> common_pb2.AnswerInfo:
