@@ -16,7 +16,7 @@ import numpy.typing as npt
 from hemline.filters import Mask
 from hemline.retrieval.approximate import ApproximateIndex
 from hemline.retrieval.exact import ExactIndex
-from hemline.retrieval.spectral import FEW, SpectralIndex, head_of
+from hemline.retrieval.spectral import SpectralIndex, head_of
 from hemline.retrieval.spectral_batch import Search, SpectralBatch
 from hemline.vectors import F32
 
@@ -61,7 +61,7 @@ class Ours:
         mask = self._all if allowed is None else allowed
         matching = int(np.count_nonzero(mask))
         most = min(k, matching)
-        if self._batch is not None and len(queries) > 1 and matching > max(FEW, 4 * k):
+        if self._batch is not None and len(queries) > 1 and self._batch.suits(k, matching):
             searches = [Search(query, most, mask, matching) for query in queries]
             return [rows for rows, _ in self._batch.search(searches)]
         return [self._index.search(query, most, mask, matching)[0] for query in queries]

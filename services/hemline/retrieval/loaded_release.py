@@ -20,7 +20,7 @@ from hemline.filters import Mask
 from hemline.live_items import LiveItems, LiveView, Matching
 from hemline.retrieval.approximate import ApproximateIndex
 from hemline.retrieval.exact import ExactIndex
-from hemline.retrieval.spectral import FEW, SpectralIndex, head_of
+from hemline.retrieval.spectral import SpectralIndex, head_of
 from hemline.retrieval.spectral_batch import Search, SpectralBatch
 from hemline.vectors import F32
 
@@ -87,7 +87,11 @@ class LoadedRelease:
         plans = [self._plan(query, view) for query in queries]
         of_release: dict[_Plan, tuple[Rows, F32]] = {}
         for space, batch in self._batches.items():
-            suited = [plan for plan in plans if plan.query.space == space and _is_broad(plan)]
+            suited = [
+                plan
+                for plan in plans
+                if plan.query.space == space and batch.suits(plan.wanted, plan.matching.base_count)
+            ]
             if len(suited) > 1:
                 searches = [
                     Search(
@@ -145,11 +149,6 @@ class LoadedRelease:
             rows, scores = rows[nearest], scores[nearest]
         order = np.argsort(-scores, kind="stable")[:k]
         return rows[order], scores[order]
-
-
-def _is_broad(plan: _Plan) -> bool:
-    """Whether so much matches that a pass over all items is worth it."""
-    return plan.matching.base_count > max(FEW, 4 * plan.wanted)
 
 
 def check_kind(kind: str) -> IndexKind:

@@ -30,7 +30,8 @@ from hemline.filters import Mask
 from hemline.vectors import F32
 
 _HEAD_ENERGY = 0.98
-FEW = 2_000  # so few matching items are scored in full straight away
+_FEW = 2_000  # so few matching items are scored in full straight away …
+_FEW_OF = 64  # … and this part of all: fetching a row costs as much as the bounds of so many
 _SAMPLE = 2_048
 _ROUNDING = 2.0**-16  # of float32 sums over some hundred dimensions, as a share of |q| |x|
 
@@ -97,7 +98,7 @@ class SpectralIndex:
         vector: float32 (d,), finite. allowed: bool (n,); matching: how many are True, at least k.
         Returns int32 (k,) and float32 (k,).
         """
-        if matching <= max(FEW, 4 * k):
+        if matching <= self.few(k):
             _FEW_MATCH.inc()
             rows = np.flatnonzero(allowed)
             return _best(rows, self._vectors[rows] @ vector, k)
@@ -114,6 +115,10 @@ class SpectralIndex:
         rest = np.flatnonzero((bounds >= reached) & (bounds < threshold) & allowed)
         rows = np.concatenate((first, rest))
         return _best(rows, np.concatenate((scores, self._vectors[rest] @ vector)), k)
+
+    def few(self, k: int) -> int:
+        """Up to so many matching items are scored in full, for k of them, without any bounds."""
+        return max(_FEW, 4 * k, self.items // _FEW_OF)
 
     def weights(self, vectors: F32) -> tuple[F32, npt.NDArray[np.float64]]:
         """What gives the items' bounds by a product with `bounds`: float32 (b, m + 1); and by how

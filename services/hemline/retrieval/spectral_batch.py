@@ -56,6 +56,10 @@ class SpectralBatch:
         """Bytes of the sample, beside the index."""
         return int(self._sample.nbytes)
 
+    def suits(self, k: int, matching: int) -> bool:
+        """Whether so much matches that a pass over all items is worth it."""
+        return matching > self._index.few(k)
+
     def search(self, searches: Sequence[Search]) -> list[tuple[Rows, F32]]:
         """For each the k best allowed rows, best first, with their inner products."""
         vectors = np.stack([search.vector for search in searches])
