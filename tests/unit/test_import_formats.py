@@ -15,7 +15,9 @@ import pytest
 from PIL import Image
 
 from hemline.catalogue import Catalogue
+from hemline.cli.data import FORMAT_NAMES
 from hemline.errors import DataError
+from hemline_training.data.formats import FORMATS
 from hemline_training.data.report import TooManyBadRowsError
 from imported import imported
 
@@ -355,6 +357,10 @@ def test_a_failed_import_leaves_the_older_one_whole(tmp_path: Path) -> None:
 
     assert (tmp_path / "out" / "events.parquet").read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "pairs.txt"]
+
+
+def test_the_command_line_offers_the_formats_there_are() -> None:
+    assert tuple(FORMATS) == FORMAT_NAMES
 
 
 def test_what_a_killed_import_left_behind_is_removed_by_the_next(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from hemline.cli.verb import Args, Verbs, add_verb, print_json
 
-_FORMATS = (
+# Those of hemline_training.data.formats, which is too slow to import for --help; a test compares.
+FORMAT_NAMES = (
     "fashion-products",
     "hm",
     "asos",
@@ -31,7 +32,9 @@ def add_verbs(verbs: Verbs) -> None:
         "read a data set into items, users and events in one schema (docs/data.md)",
         "hemline data import movielens ../data/movielens_100k --out .hemline/data/ml",
     )
-    bring.add_argument("format", metavar="FORMAT", choices=_FORMATS, help=", ".join(_FORMATS))
+    bring.add_argument(
+        "format", metavar="FORMAT", choices=FORMAT_NAMES, help=", ".join(FORMAT_NAMES)
+    )
     bring.add_argument("path", metavar="PATH", type=Path, help="file or folder")
     bring.add_argument(
         "--out", type=Path, metavar="DIR", help="default: .hemline/data/NAME, after PATH's name"

@@ -60,7 +60,8 @@ def import_data(
         all_tables = (tables.items, tables.users, tables.events)
         report = DataReport(format, path.name, {t.name: t.report for t in all_tables})
         if not any(t.report.rows_out for t in all_tables):
-            raise DataError(f"{path} has no usable row{_most_frequent_fault(report)}")
+            fault = _most_frequent_fault(report)
+            raise DataError(f"{path} has no usable row; {format} is {chosen.expects}{fault}")
         for name in (*(f"{table}.parquet" for table in SCHEMAS), REPORT_FILE):
             report.files[name] = str(out / name)
         report.write(folder / REPORT_FILE)
