@@ -121,6 +121,7 @@ def test_the_verbs_are_those_promised() -> None:
             "train",
             "train clip",
             "train attributes",
+            "evaluate",
             "evaluate clip",
             "release list",
             "release promote",
