@@ -61,7 +61,7 @@ class ApproximateIndex:
             self._index.train(vectors[:1])
         else:
             lists = max(1, min(int(4 * math.sqrt(n)), n // _TRAINED_ON))
-            self._effort = effort or max(1, lists // 8)
+            self._effort = effort or max(1, lists // 6)
             self._centres = faiss.IndexFlatIP(dim)  # kept here: FAISS does not own it
             self._index = faiss.IndexIVFScalarQuantizer(
                 self._centres,
@@ -108,6 +108,6 @@ class ApproximateIndex:
         if bits is not None:
             selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(bits))
         if self._kind == "hnsw":
-            wide = max(self._effort, 3 * k)
+            wide = max(self._effort, 6 * k)
             return faiss.SearchParametersHNSW(sel=selector, efSearch=wide)  # type: ignore[attr-defined]
         return faiss.SearchParametersIVF(sel=selector, nprobe=self._effort)  # type: ignore[call-arg]
