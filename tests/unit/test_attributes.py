@@ -6,6 +6,7 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image, ImageDraw
@@ -13,6 +14,7 @@ from PIL import Image, ImageDraw
 from hemline.catalogue import Catalogue, Item, items_table
 from hemline.encoders.clip_model import EncoderError
 from hemline.errors import CatalogueError
+from hemline_training.attributes.catalogue import FILLED_FILE, fill_catalogue
 from hemline_training.attributes.fill import AttributeFiller
 from hemline_training.attributes.labels import HEADS, Labels
 from hemline_training.attributes.network import AttributeModel
@@ -105,7 +107,7 @@ def products_of(items: list[Item], images: list[Image.Image]) -> Products:
 @pytest.fixture(scope="module")
 def trained() -> AttributeModel:
     torch.set_num_threads(1)
-    items, images = shop(500)
+    items, images = shop(360)
     # Of every third garment the season is unknown, as in a real catalogue.
     items = [replace(i, season=None) if n % 3 == 0 else i for n, i in enumerate(items)]
     return fit_attributes(products_of(items, images), CONFIG)
@@ -228,3 +230,38 @@ def test_too_few_labels_are_refused_by_name() -> None:
     items = [replace(i, season=None) for i in shop(60)[0]]
     with pytest.raises(CatalogueError, match="season has 0 value"):
         Labels.of(Catalogue.from_table(items_table(items)), np.arange(60))
+
+
+def test_a_catalogue_is_filled_in_place_and_every_filled_value_noted(trained, tmp_path) -> None:
+    items, images = shop(40, seed=9)
+    asked = [replace(i, season=None) if n % 2 else i for n, i in enumerate(items)]
+    photos = [jpeg(image) if n != 1 else None for n, image in enumerate(images)]
+    table = items_table(asked, photos)
+    pq.write_table(table, tmp_path / "items.parquet", row_group_size=16)
+    report = fill_catalogue(tmp_path, AttributeFiller(trained, at_least=0.6))
+    after = pq.read_table(tmp_path / "items.parquet")
+    notes = pq.read_table(tmp_path / FILLED_FILE).to_pylist()
+    assert report.items == 40 and report.missing["season"] == 20
+    assert report.filled["season"] == len(notes)
+    assert 10 < len(notes) < 20  # the one without a photo is not
+    assert after.drop_columns("season").equals(table.drop_columns("season"))
+    season = dict(zip(after["item_id"].to_pylist(), after["season"].to_pylist(), strict=True))
+    assert all(season[note["item_id"]] == note["value"] for note in notes)
+    assert {note["attribute"] for note in notes} == {"season"}
+    assert all(0.6 <= note["confidence"] <= 1 for note in notes)
+    # Once more: nothing is filled twice, and the notes of the first time stay.
+    again = fill_catalogue(tmp_path, AttributeFiller(trained, at_least=0.6))
+    assert again.filled["season"] == 0
+    assert pq.read_table(tmp_path / FILLED_FILE).to_pylist() == notes
+
+
+def test_heads_alone_leave_the_clips_trunk_as_it_is_and_are_saved_without_it(tmp_path) -> None:
+    items, images = shop(60)
+    config = replace(CONFIG, epochs=0, head_epochs=5, trunk="resnet10t", start="hemline")
+    model = fit_attributes(products_of(items, images), config)
+    model.save(tmp_path)
+    assert (tmp_path / "model.safetensors").stat().st_size < 100_000
+    loaded = AttributeModel.load(tmp_path)
+    for one, other in zip(model.net.trunk.parameters(), loaded.net.trunk.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert AttributeFiller(loaded, 0.01).fill_missing([items[0]], [jpeg(images[0])])

@@ -1,4 +1,4 @@
-"""Verbs about catalogues: catalog import, catalog demo."""
+"""Verbs about catalogues: catalog import, catalog fill, catalog demo."""
 
 from __future__ import annotations
 
@@ -30,6 +30,25 @@ def add_verbs(verbs: Verbs) -> None:
         "--allow-missing-images", action="store_true", help="keep items without a usable image"
     )
 
+    fill = add_verb(
+        inner,
+        "fill",
+        run_fill,
+        "fill attributes that the catalogue lacks from its photos, noting how sure each one is",
+        "hemline catalog fill .hemline/catalogue --at-least 0.9",
+    )
+    fill.add_argument("path", metavar="DIR", type=Path, help="folder with items.parquet")
+    fill.add_argument(
+        "--at-least",
+        type=float,
+        default=0.8,
+        metavar="P",
+        help="the confidence below which a value stays unknown (default: %(default)s)",
+    )
+    fill.add_argument(
+        "--model", type=Path, metavar="DIR", help="of `hemline train attributes` (default: ours)"
+    )
+
     draw = add_verb(
         inner,
         "demo",
@@ -44,6 +63,25 @@ def add_verbs(verbs: Verbs) -> None:
 
 def run_import(args: Args) -> int:
     return _show(import_catalogue(args.path, args.out, args.allow_missing_images), args.json)
+
+
+def run_fill(args: Args) -> int:
+    from hemline.errors import InvalidInputError
+    from hemline_training.attributes.catalogue import FILLED_FILE, fill_catalogue
+    from hemline_training.attributes.fill import AttributeFiller
+    from hemline_training.attributes.network import AttributeModel
+
+    if not 0 < args.at_least <= 1:
+        raise InvalidInputError("--at-least", f"{args.at_least} is no confidence above 0, up to 1")
+    model = AttributeModel.load(args.model) if args.model else AttributeModel.load()
+    report = fill_catalogue(args.path, AttributeFiller(model, args.at_least))
+    if args.json:
+        print_json({"items": report.items, "missing": report.missing, "filled": report.filled})
+        return 0
+    for attribute, count in report.missing.items():
+        print(f"{attribute:16} missing {count:8,}  filled {report.filled[attribute]:8,}")
+    print(f"{report.items:,} items; each filled value's confidence: {args.path / FILLED_FILE}")
+    return 0
 
 
 def run_demo(args: Args) -> int:

@@ -51,7 +51,7 @@ class AttributeFiller:
         """The items in order, missing attributes filled; images[i] is that of items[i].
 
         An item without a readable photo stays as it is, all it lacks listed in `unsure`. Costs
-        about 3 ms an item that lacks something (one core), nothing for the others.
+        about 5 ms of one core an item that lacks something, nothing for the others.
         """
         if len(items) != len(images):
             raise ValueError(f"{len(images)} images for {len(items)} items")

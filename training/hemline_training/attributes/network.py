@@ -27,6 +27,7 @@ from hemline_training.attributes.labels import HEADS, Labels
 from hemline_training.clip.model import preprocess_config
 
 FORMAT = "hemline-attributes-1"
+COMMITTED = Path(__file__).resolve().parents[1] / "weights" / "hemline_attributes"
 _CONFIG, _WEIGHTS = "attributes.json", "model.safetensors"
 
 
@@ -117,8 +118,11 @@ class AttributeModel:
         save_file(weights, folder / _WEIGHTS)
 
     @classmethod
-    def load(cls, folder: Path) -> AttributeModel:
-        """Read a folder that `save` wrote. Raises EncoderError when it is not one."""
+    def load(cls, folder: Path = COMMITTED) -> AttributeModel:
+        """Read a folder that `save` wrote, by default the committed one.
+
+        Raises EncoderError when it is not one.
+        """
         path = folder / _CONFIG
         if not path.is_file():
             raise EncoderError(
