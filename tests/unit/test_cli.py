@@ -115,6 +115,7 @@ def test_the_verbs_are_those_promised() -> None:
         for verb in (
             "demo",
             "catalog import",
+            "catalog fill",
             "data import",
             "data images",
             "catalog demo",
