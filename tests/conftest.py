@@ -21,7 +21,7 @@ from hemline.gateway.services import add_services
 from hemline.gateway.shelf import Shelves
 from hemline.gateway.user_servicer import UserServicer
 from hemline.indexer.index import Indexer
-from hemline.live_following import Follower, following
+from hemline.live_following import Follower
 from hemline.live_items import LiveItems
 from hemline.releases import Release
 from hemline.reranker.rerank import BlendReranker
@@ -67,9 +67,10 @@ async def shop(small_release: Release, tmp_path: Path) -> AsyncIterator[Shop]:
     stopping = asyncio.Event()
     updater = Updater(log, users, encoders, items)
     indexer = Indexer(log, encoders, LiveItems(small_release))
-    working = asyncio.gather(updater.run(stopping), indexer.run(stopping))
+    follower = Follower(log, items)
+    working = asyncio.gather(*(worker.run(stopping) for worker in (updater, indexer, follower)))
     address = f"127.0.0.1:{server.port}"
-    async with following(Follower(log, items)), grpc.aio.insecure_channel(address) as channel:
+    async with grpc.aio.insecure_channel(address) as channel:
         yield Shop(
             small_release,
             encoders,

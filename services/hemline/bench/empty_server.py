@@ -39,7 +39,7 @@ class EmptyServer:
 def empty_server(kind: str) -> Iterator[EmptyServer]:
     """A server in a process of its own, stopped at the end.
 
-    kind: aio, as Hemline's gateway is, or sync, gRPC's thread pool.
+    kind: sync, gRPC's thread pool, as Hemline's servers are, or aio.
     Raises UnavailableError when it does not start.
     """
     wrapper = [sys.executable, "-I", "-S", die_with_parent.__file__, str(os.getpid())]

@@ -33,7 +33,7 @@ def targets(report: ServeReport) -> list[Target]:
     found = []
     if report.cpu_ms_per_request is not None:
         cpu_ms = report.cpu_ms_per_request
-        found.append(_at_most("CPU-ms per request, 25% of peak", cpu_ms, MOST_CPU_MS))
+        found.append(_at_most("CPU-ms per request, at the peak", cpu_ms, MOST_CPU_MS))
     p50, p99 = report.p50_to_empty, report.p99_to_empty_p50
     found.append(_at_most("p50 / p50 of the empty server", p50, MOST_P50_TO_EMPTY))
     found.append(_at_most("p99 / p50 of the empty server", p99, MOST_P99_TO_EMPTY_P50))

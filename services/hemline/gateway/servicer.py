@@ -5,14 +5,11 @@ Everything a caller can get wrong is refused here, with the field named.
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from typing import Any
 
-from hemline import metrics
-from hemline.errors import HemlineError, InvalidInputError, NotFoundError
-from hemline.event_log import EXPOSURES_TOPIC, EventLog
+from hemline.errors import InvalidInputError, NotFoundError
+from hemline.event_log import EventLog
 from hemline.gateway.answer import Answer, RecommendQuery
 from hemline.gateway.answer_wire import ItemWriter
 from hemline.gateway.checks import (
@@ -22,6 +19,7 @@ from hemline.gateway.checks import (
     check_text,
     request_id_or_new,
 )
+from hemline.gateway.exposures import ExposureLog
 from hemline.gateway.recommend import Stages, recommend
 from hemline.gateway.search import SearchQuery, SimilarQuery, search, similar
 from hemline.images import check_image_header
@@ -39,8 +37,6 @@ from hemline.wire import (
     rows_of,
 )
 
-logger = logging.getLogger(__name__)
-
 MAX_EXCLUDED = 10_000
 MAX_CONTEXT = 100
 
@@ -50,10 +46,8 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
 
     def __init__(self, stages: Stages, log: EventLog) -> None:
         self._stages = stages
-        self._log = log
+        self._exposures = ExposureLog(log)
         self._writer = ItemWriter(lambda: stages.shelf().release)
-        self._logging: set[asyncio.Task[None]] = set()
-        self._lost = 0  # exposures since the event log went away
 
     async def Recommend(
         self, request: recommender_pb2.RecommendRequest, context: Any
@@ -135,7 +129,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
 
     async def exposures_logged(self) -> None:
         """Wait until the exposures of all answers given so far are logged."""
-        await asyncio.gather(*self._logging)
+        await self._exposures.flush()
 
     @property
     def _catalogue(self) -> LiveView:
@@ -153,23 +147,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
             degraded_stages=[degraded.stage for degraded in answer.degraded],
             answered_ms=int(time.time() * 1000),
         )
-        task = asyncio.create_task(self._publish_exposure(query.user_id, exposure))
-        self._logging.add(task)
-        task.add_done_callback(self._logging.discard)
-
-    async def _publish_exposure(self, user_id: str, exposure: event_pb2.Exposure) -> None:
-        try:
-            await self._log.publish(EXPOSURES_TOPIC, user_id, exposure.SerializeToString())
-        except HemlineError as error:
-            metrics.EXPOSURES_LOST.inc()
-            self._lost += 1
-            if self._lost == 1:  # once for all of them: an outage has thousands
-                first = exposure.request_id
-                logger.warning("exposures are being lost, from request %s on: %s", first, error)
-        else:
-            if self._lost:
-                logger.warning("exposures are logged again; %d were lost", self._lost)
-                self._lost = 0
+        self._exposures.add(exposure)
 
 
 def _info(answer: Answer) -> common_pb2.AnswerInfo:
