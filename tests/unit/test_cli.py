@@ -118,6 +118,7 @@ def test_the_verbs_are_those_promised() -> None:
             "catalog fill",
             "data import",
             "data images",
+            "catalog fill",
             "catalog demo",
             "train",
             "train clip",
