@@ -40,7 +40,7 @@ def test_up_split_serves_survives_kills_and_leaves_nothing(home: Home) -> None:
     up = home.json("up", "--detach", "--split", "--base-port", 0)
     try:
         status = home.json("status")
-        names = ["triton", "retrieval", "reranker", "updater", "gateway"]
+        names = ["triton", "retrieval", "reranker", "updater", "indexer", "gateway"]
         assert [process["name"] for process in status["processes"]] == names
         assert status["healthy"] and status["gateway"] == up["gateway"]
         assert home.hemline("up", "--detach", code=1) == ""  # one is enough
@@ -64,7 +64,7 @@ def test_up_split_serves_survives_kills_and_leaves_nothing(home: Home) -> None:
             assert [skipped.stage for skipped in meanwhile.info.degraded] in ([], ["retrieval"])
             wait_until(lambda: home.pid("retrieval") != before)
             wait_until(lambda: not gateway.recommend("ann", 10).info.degraded)
-        assert [p["restarts"] for p in home.json("status")["processes"]] == [0, 1, 0, 0, 0]
+        assert [p["restarts"] for p in home.json("status")["processes"]] == [0, 1, 0, 0, 0, 0]
 
         # Nothing outlives a killed supervisor.
         processes = home.cluster.processes
