@@ -27,9 +27,9 @@ class Ials(Recommender):
 
     factors: int = 256
     unobserved: float = 0.1
-    regularisation: float = 0.003
+    regularisation: float = 0.0003
     frequency: float = 1.0
-    iterations: int = 12
+    iterations: int = 6
     steps: int = 3
     fold_in_steps: int = 10
     seed: int = 0
