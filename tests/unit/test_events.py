@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import grpc
 import pytest
 
 from hemline.event_log import DEAD_LETTERS_TOPIC, EVENTS_TOPIC, Record
 from hemline.lineage import Lineage
+from hemline.releases import Release
 from hemline.shopper import read_shopper
+from hemline.sqlite_event_log import SqliteEventLog
+from hemline.sqlite_user_state import SqliteUserStates
 from hemline.updater.apply import Change, apply_changes, decode_record
-from hemline.updater.update import Updater
+from hemline.updater.update import MAX_FRESH_BATCH, PAID_AT_ONCE, Updater
 from hemline.user_state import UserState
 from hemline.v1 import common_pb2 as common
 from hemline.v1.event_pb2 import (
@@ -27,7 +32,7 @@ from hemline.v1.event_pb2 import (
 )
 from hemline.v1.user_pb2 import GetUserRequest
 from shop import Shop
-from small_world import STYLES, item_id
+from small_world import STYLES, FakeEncoders, item_id
 
 NOW_MS = int(time.time() * 1000)
 
@@ -217,3 +222,32 @@ async def test_the_stored_vector_is_the_one_a_recommend_would_compute(shop: Shop
     profile = read_shopper(state, shop.release).profile
     expected = await shop.encoders.user_vectors(profile[None], 1, 1.0)
     assert state.vector.vector == pytest.approx(expected[0], abs=1e-6)
+
+
+async def test_shoppers_who_got_no_vector_in_a_rush_get_one_when_it_is_over(
+    small_release: Release, tmp_path: Path
+) -> None:
+    log = SqliteEventLog(tmp_path / "events.sqlite")
+    users = SqliteUserStates(tmp_path / "users.sqlite")
+    ids = [f"user-{number}" for number in range(MAX_FRESH_BATCH + 1)]
+    clicks = [logged(user, item_id("jeans", 2), f"e-{user}", NOW_MS) for user in ids]
+    await asyncio.gather(
+        *(
+            log.publish(EVENTS_TOPIC, user, click.SerializeToString())
+            for user, click in zip(ids, clicks, strict=True)
+        )
+    )
+    encoders = FakeEncoders()
+    stopping = asyncio.Event()
+    updating = asyncio.create_task(Updater(log, users, encoders, small_release).run(stopping))
+    async with asyncio.timeout(20):
+        while not all(state.vector for state in (await users.get_many(ids)).values()):
+            await asyncio.sleep(0.05)
+    calls = encoders.calls["user_tower"]
+    assert calls == -(-len(ids) // PAID_AT_ONCE)  # none of them in the rush itself
+    states = (await users.get_many(ids[:1])).values()
+    assert [(len(state.history), state.version) for state in states] == [(1, 2)]
+    stopping.set()
+    await updating
+    await users.close()
+    await log.close()

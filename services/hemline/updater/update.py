@@ -9,11 +9,13 @@ a lost or older store lacks is read again, see `hemline.updater.reading`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
@@ -43,6 +45,8 @@ logger = logging.getLogger(__name__)
 GROUP = "updater"
 MAX_BATCH = 20_000  # the larger, the more events of a shopper share one read and one write
 MAX_FRESH_BATCH = 1_000  # a larger one means that we are catching up
+MAX_OWED = 100_000  # shoppers remembered as having no vector yet
+PAID_AT_ONCE = 500  # of them, as soon as there is nothing newer to do
 LAG_EVERY_S = 0.25
 VECTOR_TIMEOUT_S = 2.0
 RETRY_S = 0.25
@@ -77,6 +81,7 @@ class Updater:
         self._clip_dims = {release.encoder_id: release.item_content.shape[1]}
         self._dead_letters = dead_letters or DeadLetterLimit()
         self._lag_known = 0.0
+        self._owed: set[str] = set()  # users whose vector was skipped
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Apply batches until told to stop; a failed batch is tried again, never skipped.
@@ -86,10 +91,12 @@ class Updater:
         batch: list[Record] = []
         while not stopping.is_set():
             try:
-                batch = batch or await self._next(timeout_s=0.5)
+                batch = batch or await self._next(timeout_s=0.0 if self._owed else 0.5)
                 if batch:
                     await self.apply(batch)
                     batch = []
+                elif self._owed:
+                    await self._pay()
                 await self._tell_lag()
             except TooManyDeadLettersError:
                 await self._leave()
@@ -114,7 +121,8 @@ class Updater:
         """
         waiting: Changes = await self._decode(batch)
         lineage = self._reading.lineage
-        # Behind by this much, vectors would soon be stale; the gateway computes what it needs.
+        # Behind by this much, vectors would soon be stale. They follow when there is time; until
+        # then the gateway computes what it needs.
         catching_up = len(batch) > MAX_FRESH_BATCH
         try:
             while waiting:
@@ -193,6 +201,8 @@ class Updater:
             return {}
         if self._encoders is None or catching_up:
             metrics.VECTORS_SKIPPED.labels("catching_up").inc(len(changed))
+            if self._encoders is not None and len(self._owed) < MAX_OWED:
+                self._owed.update(state.user_id for state in changed)
         else:
             changed = await self._with_vectors(changed, self._encoders)
         stored = await self._users.compare_and_set(changed)
@@ -205,6 +215,21 @@ class Updater:
             for user in done:
                 _observe(changes[user])
         return conflicts
+
+    async def _pay(self) -> None:
+        """Give vectors to some shoppers who got none while we were catching up.
+
+        Without one, Triton is asked at each of their Recommends. Whoever cannot be helped now stays
+        without; so does who got a new state meanwhile, for it came with a vector.
+        """
+        users = list(islice(self._owed, PAID_AT_ONCE))
+        self._owed.difference_update(users)
+        with contextlib.suppress(UnreadableStateError):
+            states = await self._users.get_many(users)
+            lacking = [state for state in states.values() if state.vector is None]
+            if lacking and self._encoders is not None:
+                paid = await self._with_vectors(lacking, self._encoders)
+                await self._users.compare_and_set([state for state in paid if state.vector])
 
     async def _with_vectors(self, states: list[UserState], encoders: Encoders) -> list[UserState]:
         """States with the user tower's vector; without it where Triton cannot answer in time.
