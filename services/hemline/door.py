@@ -28,8 +28,9 @@ from hemline.gate import Gate
 
 Handler = Any  # grpc.RpcMethodHandler, which is generic in the stubs alone
 
-MAX_CALLS = 256  # under way at a time, of all unary methods
-MAX_STREAMS = 128  # open at a time; each holds two threads
+MAX_CALLS = 192  # of one unary method under way at a time, where there is no other limit
+MAX_STREAMS = 128  # open at a time, of all methods; each holds two threads
+_CALL_THREADS = 3 * MAX_CALLS  # they are started when they are needed
 _UNREAD = 64  # messages of a stream that may lie here unread
 _NO_DEADLINE_S = 1e9  # gRPC gives centuries to a caller without a deadline
 
@@ -80,19 +81,30 @@ class _Through(ThreadPoolExecutor):
         return future
 
 
-class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
-    """The methods of a server, answered on `loop`.
+class Registrar:
+    """Stands in for a server where generated `add_…_to_server` functions want one."""
 
-    most: calls of one unary method under way, see `Gate`; 0: as many as there are threads.
-    """
-
-    def __init__(self, boundary: Boundary, most: int, loop: asyncio.AbstractEventLoop) -> None:
-        self._boundary = boundary
+    def __init__(self, door: Door, most: int) -> None:
+        self._door = door
         self._most = most
+
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:
+        """Generated code offers its methods twice; once is enough to look them up by name."""
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        self._door.add(service, handlers, self._most)
+
+
+class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+    """The methods of a server, answered on `loop`."""
+
+    def __init__(self, boundary: Boundary, loop: asyncio.AbstractEventLoop) -> None:
+        self._boundary = boundary
         self._loop = loop
         self._methods: dict[str, _Method] = {}
-        self._call_threads = ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="call")
+        self._call_threads = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="call")
         self._stream_threads = ThreadPoolExecutor(2 * MAX_STREAMS, thread_name_prefix="stream")
+        self._streams = Gate(MAX_STREAMS, few=MAX_STREAMS)
         self.too_many = TooMany()
 
     def service(self, handler_call_details: Any) -> Handler | None:
@@ -106,31 +118,28 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             self.too_many.refuse_this()
         return method.handler
 
-    def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        """Generated code offers its methods twice; once is enough to look them up by name."""
-
-    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
-        """What generated `add_…_to_server` functions call.
+    def add(self, service: str, handlers: Mapping[str, Handler], most: int) -> None:
+        """Take in methods. most: calls of one of them under way, if unary, see `Gate`; 0: many.
 
         Raises TypeError for a method that streams its answer: none of ours does.
         """
         for name, handler in handlers.items():
-            self._methods[f"/{service}/{name}"] = self._method(f"{service}/{name}", handler)
+            self._methods[f"/{service}/{name}"] = self._method(f"{service}/{name}", handler, most)
 
     def close(self) -> None:
         """Let go of the threads; what still runs in them ends by itself."""
         for threads in (self._call_threads, self._stream_threads):
             threads.shutdown(wait=False, cancel_futures=True)
 
-    def _method(self, name: str, handler: Any) -> _Method:
+    def _method(self, name: str, handler: Any, most: int) -> _Method:
         decode, encode = handler.request_deserializer, handler.response_serializer
         refused = metrics.REQUESTS.labels(name, "RESOURCE_EXHAUSTED")
         if handler.unary_unary:
-            gate = Gate(min(self._most or MAX_CALLS, MAX_CALLS))
+            gate = Gate(min(most or MAX_CALLS, MAX_CALLS))
             behave = self._unary(self._boundary.unary(name, handler.unary_unary, decode), gate)
             accept = grpc.unary_unary_rpc_method_handler(behave, response_serializer=encode)
         elif handler.stream_unary:
-            gate = Gate(MAX_STREAMS, few=MAX_STREAMS)
+            gate = self._streams
             answer = self._boundary.streamed(name, handler.stream_unary, decode)
             behave = self._streamed(answer, gate)
             accept = grpc.stream_unary_rpc_method_handler(behave, response_serializer=encode)

@@ -23,7 +23,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from hemline.boundary import Admission, Boundary
-from hemline.door import Door
+from hemline.door import Door, Registrar
 from hemline.errors import InvalidInputError
 from hemline.statuses import error_from
 from hemline.tls import ClientTls, ServerTlsSettings, server_tls
@@ -106,13 +106,12 @@ class Server:
         admission: Admission | None = None,
     ) -> None:
         """admission: who may call what; None: anybody anything."""
-        self._door = Door(
-            Boundary(admission, settings.stream_idle_s),
-            settings.max_in_flight,
-            asyncio.get_running_loop(),
-        )
+        boundary = Boundary(admission, settings.stream_idle_s)
+        self._door = Door(boundary, asyncio.get_running_loop())
+        self._max_in_flight = settings.max_in_flight
+        self._threads = ThreadPoolExecutor(8, thread_name_prefix="health and reflection")
         self._server = grpc.server(
-            ThreadPoolExecutor(8, thread_name_prefix="health and reflection"),
+            self._threads,
             handlers=[self._door],
             maximum_concurrent_rpcs=self._door.too_many,
             options=_server_options(settings),
@@ -126,12 +125,20 @@ class Server:
         self._tls = server_tls(settings)
         self.port = 0
 
-    def add(self, register: Callable[[Any, Any], None], servicer: Any, name: str) -> None:
+    def add(
+        self,
+        register: Callable[[Any, Any], None],
+        servicer: Any,
+        name: str,
+        mostly_waits: bool = False,
+    ) -> None:
         """Add one service by its generated `add_…_to_server` function and full name.
 
         Its methods are coroutines of (message, `hemline.boundary.Call`) and raise typed errors.
+        mostly_waits: its calls cost little and wait for others, so that many may be under way
+        whatever the settings' `max_in_flight`.
         """
-        register(servicer, self._door)
+        register(servicer, Registrar(self._door, 0 if mostly_waits else self._max_in_flight))
         self._names.append(name)
 
     async def start(self) -> None:
@@ -156,6 +163,7 @@ class Server:
         self._health.enter_graceful_shutdown()
         await asyncio.to_thread(self._server.stop(grace_s).wait)
         self._door.close()
+        self._threads.shutdown(wait=False)
 
     async def drain(self) -> None:
         """Report NOT_SERVING and answer on for the settings' `drain_s`.

@@ -115,7 +115,6 @@ def test_the_verbs_are_those_promised() -> None:
         for verb in (
             "demo",
             "catalog import",
-            "catalog fill",
             "data import",
             "data images",
             "catalog fill",

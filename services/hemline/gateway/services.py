@@ -54,6 +54,7 @@ def add_services(
             getattr(calls, f"add_{name}Servicer_to_server"),
             with_unbuilt(servicer, service),
             service.full_name,
+            mostly_waits=servicer is events or servicer is catalog,  # for the event log
         )
 
 
