@@ -170,6 +170,7 @@ async def test_a_stream_whose_servicer_gives_up_lets_its_threads_go() -> None:
     class Impatient(EventServiceServicer):
         async def RecordEvents(self, requests, context) -> RecordEventsResponse:
             async for _ in requests:
+                await asyncio.sleep(0.1)  # more has come by then than may lie here unread
                 raise InvalidInputError("event", "no more, please")
             return RecordEventsResponse()
 
