@@ -104,6 +104,9 @@ async def test_a_cluster_of_three_keeps_all_states(tmp_path: Path) -> None:
                 "CLUSTER", "MEET", "127.0.0.1", str(server.port), str(buses[number])
             )
             assert meet == "+OK"
+        async with asyncio.timeout(READY_S):  # each of them learns by itself that all are there
+            while any(server.ask("GET", "x").startswith("-CLUSTERDOWN") for server in servers):
+                await asyncio.sleep(0.1)
         users = RedisUserStates(f"redis+cluster://127.0.0.1:{servers[0].port}")
         await ready(users)
         await used(users)
