@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 FEW = 5  # with fewer, a process that is 90% busy would refuse several calls in a hundred
 PATIENCE_S = 0.1
-BUSY_S = 0.001  # a loop that is not busy begins within a fifth of this
+BUSY_S = 0.003  # a loop that is not busy begins within a tenth of this
 _SMOOTHING = 0.1
 
 
