@@ -9,7 +9,7 @@ import pytest
 from hemline.errors import InvalidInputError
 from hemline_training.basket_rules import ALGORITHMS, itemsets, read_baskets, rules
 
-GROCERIES = Path("/work/shared/data/groceries/groceries.csv")
+GROCERIES = Path(__file__).parents[3] / "shared" / "data" / "groceries" / "groceries.csv"
 
 BASKETS = [
     ["shirt", "tie"],
