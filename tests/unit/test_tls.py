@@ -196,7 +196,6 @@ async def test_a_server_tells_nobody_what_it_offers_unless_told_to() -> None:
         connect(f"127.0.0.1:{server.port}") as channel,
     ):
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-        asked = reflection_pb2.ServerReflectionRequest(list_services="")
-        with pytest.raises(grpc.aio.AioRpcError) as error:
-            await stub.ServerReflectionInfo(iter([asked])).read()
-        assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        # Nothing is sent: an answer that overtakes a message makes grpc.aio report its
+        # own failed send instead of the status.
+        assert await stub.ServerReflectionInfo().code() is grpc.StatusCode.UNIMPLEMENTED
