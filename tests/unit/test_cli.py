@@ -119,6 +119,7 @@ def test_the_verbs_are_those_promised() -> None:
             "data images",
             "catalog fill",
             "catalog demo",
+            "report",
             "train",
             "train clip",
             "train attributes",

@@ -22,6 +22,7 @@ from hemline.cli import (
     keys,
     release,
     replay,
+    report,
     shopper,
     train,
 )
@@ -42,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
         data,
         train,
         evaluate,
+        report,
         release,
         cluster,
         replay,

@@ -1,0 +1,93 @@
+"""The `report` story: evaluations and a release in, one HTML page out.
+
+comparison -> segments, the page written whole or not at all
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hemline.errors import DataError, InvalidInputError
+from hemline.releases import Release
+from hemline_training.report.comparison_section import comparison, in_short
+from hemline_training.report.evaluated import Evaluation, of_release, read_evaluations
+from hemline_training.report.page import Section, page
+from hemline_training.report.segment_section import segments
+
+MAX_BYTES = 5_000_000
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """evaluations: JSON files of `hemline evaluate`. release: whose items and lists are shown.
+    catalogue: the folder with its photos; None where there is none."""
+
+    out: Path
+    evaluations: tuple[Path, ...] = ()
+    release: Release | None = None
+    catalogue: Path | None = None
+    seed: int = 0
+
+
+def write_report(
+    config: ReportConfig, stage: Callable[[str], None] = lambda what: None
+) -> dict[str, Any]:
+    """Write the page; returns {"report", "bytes", "sections": {anchor: whether it is complete}}.
+
+    stage: told what begins. Raises InvalidInputError when there is nothing to report on, DataError
+    for a file that is no evaluation and for a page that would be larger than MAX_BYTES.
+    """
+    if not config.evaluations and config.release is None:
+        raise InvalidInputError(
+            "arguments",
+            "there is nothing to report on: name JSON files of `hemline evaluate` with "
+            "--evaluation, or train a release first (`hemline train`)",
+        )
+    stage("evaluations")
+    evaluations = read_evaluations(config.evaluations)
+    own = of_release(config.release.manifest) if config.release is not None else None
+    if own is not None:
+        evaluations.insert(0, own)
+    sections: list[Section] = [comparison(evaluations), segments(evaluations)]
+    text = page("What the models learned", _about(config, evaluations), sections, _sources(config))
+    _write(config.out, text)
+    return {
+        "report": str(config.out),
+        "bytes": len(text.encode()),
+        "sections": {section.anchor: section.complete for section in sections},
+    }
+
+
+def _about(config: ReportConfig, evaluations: list[Evaluation]) -> list[str]:
+    about = []
+    if config.release is not None:
+        manifest = config.release.manifest
+        about.append(
+            f"Release {config.release.id}, trained {str(manifest.get('created', ''))[:10]} on "
+            f"{len(config.release.catalogue):,} items."
+        )
+    return about + [in_short(evaluation) for evaluation in evaluations]
+
+
+def _sources(config: ReportConfig) -> str:
+    parts = [path.name for path in config.evaluations]
+    if config.release is not None:
+        parts.insert(0, f"release {config.release.id}")
+    return f"Made by `hemline report` from {', '.join(parts)}."
+
+
+def _write(out: Path, text: str) -> None:
+    data = text.encode()
+    if len(data) > MAX_BYTES:
+        raise DataError(
+            f"the page would be {len(data):,} bytes, more than {MAX_BYTES:,}; give fewer "
+            "evaluations"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staged = out.with_name(f".{out.name}.part")
+    staged.write_bytes(data)
+    os.replace(staged, out)  # noqa: PTH105
