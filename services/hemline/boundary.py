@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -91,6 +92,7 @@ class RefusedError(Exception):
 
 
 Unary = Callable[[bytes, Call], Awaitable[Any]]
+Blocking = Callable[[bytes, Call], Any]
 Streamed = Callable[[AsyncIterator[bytes], Call], Awaitable[Any]]
 
 
@@ -112,13 +114,19 @@ class Boundary:
         """
 
         async def decoded(request: bytes, call: Call) -> Any:
-            try:
-                message = decode(request)
-            except DecodeError as error:
-                raise _undecodable(len(request)) from error
-            return await answer(message, call)
+            return await answer(_decoded(request, decode), call)
 
         return self._bounded(method, decoded, charged=True)
+
+    def blocking(self, method: str, answer: Any, decode: Callable[[bytes], Any]) -> Blocking:
+        """The same for a plain function, which is answered where it is called."""
+        bounds = self._bounds(method)
+
+        def bounded(request: bytes, call: Call) -> Any:
+            with bounds(call, True):
+                return answer(_decoded(request, decode), call)
+
+        return bounded
 
     def streamed(self, method: str, answer: Any, decode: Callable[[bytes], Any]) -> Streamed:
         """The same for a stream of messages, which are decoded and charged one by one."""
@@ -131,22 +139,33 @@ class Boundary:
     def _bounded(
         self, method: str, answer: Callable[[Any, Call], Awaitable[Any]], charged: bool
     ) -> Callable[[Any, Call], Awaitable[Any]]:
+        bounds = self._bounds(method)
+
+        async def bounded(request: Any, call: Call) -> Any:
+            with bounds(call, charged):
+                return await answer(request, call)
+
+        return bounded
+
+    def _bounds(self, method: str) -> Callable[[Call, bool], AbstractContextManager[None]]:
+        """What surrounds each answer: the caller let in, the call counted, errors made statuses."""
         guard = self._admission.guard(method) if self._admission else None
         seconds = metrics.REQUEST_SECONDS.labels(method)
         answered_ok = metrics.REQUESTS.labels(method, "OK")
 
-        async def bounded(request: Any, call: Call) -> Any:
+        @contextmanager
+        def bounds(call: Call, charged: bool) -> Iterator[None]:
             began = time.perf_counter()
             metrics.REQUESTS_IN_FLIGHT.inc()
+            known = None
             try:
                 if guard is not None:
                     caller = guard(call.metadata)
-                    CALLER.set(caller)
+                    known = CALLER.set(caller)
                     if charged:
                         caller.charge()
-                response = await answer(request, call)
+                yield
                 answered_ok.inc()
-                return response
             except HemlineError as error:
                 raise refusal(method, error) from error
             except asyncio.CancelledError:
@@ -159,10 +178,12 @@ class Boundary:
                     grpc.StatusCode.INTERNAL, "internal error; see the server's log"
                 ) from error
             finally:
+                if known is not None:
+                    CALLER.reset(known)  # a thread answers for others next
                 metrics.REQUESTS_IN_FLIGHT.dec()
                 seconds.observe(time.perf_counter() - began)
 
-        return bounded
+        return bounds
 
 
 def refusal(method: str, error: HemlineError) -> RefusedError:
@@ -194,11 +215,7 @@ async def _messages(
             return
         if caller is not None:
             await _charged(caller)
-        try:
-            message = decode(request)
-        except DecodeError as error:
-            raise _undecodable(len(request)) from error
-        yield message
+        yield _decoded(request, decode)
 
 
 async def _charged(caller: Caller) -> None:
@@ -209,9 +226,12 @@ async def _charged(caller: Caller) -> None:
             await asyncio.sleep(error.retry_after_s)
 
 
-def _undecodable(length: int) -> InvalidInputError:
-    return InvalidInputError(
-        "request",
-        f"these {length} bytes are not the message of this call; is the client's .proto of "
-        "package hemline.v1?",
-    )
+def _decoded(request: bytes, decode: Callable[[bytes], Any]) -> Any:
+    try:
+        return decode(request)
+    except DecodeError as error:
+        raise InvalidInputError(
+            "request",
+            f"these {len(request)} bytes are not the message of this call; is the client's .proto "
+            "of package hemline.v1?",
+        ) from error

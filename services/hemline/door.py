@@ -4,13 +4,16 @@ A `grpc.aio` server accepts a call only when the event loop comes round to it, w
 as everything that is being answered, so that at five times what it can answer nearly all calls die
 waiting to be refused. Here the thread that takes calls from the network asks the method's `Gate`
 first, and refuses without reading the request, at a thirtieth of what an answer costs. A call that
-is let in waits in a thread of the pool while a coroutine answers it on the loop.
+is let in waits in a thread of the pool while a coroutine answers it on the loop. A method that is
+no coroutine is answered in that thread itself: for one that does nothing but wait for a thread of
+its own, as a search does, the way over the loop would cost more than all the rest of the call.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
@@ -23,7 +26,7 @@ import grpc
 from prometheus_client import Counter
 
 from hemline import metrics
-from hemline.boundary import Boundary, Call, RefusedError, Streamed, Unary
+from hemline.boundary import Blocking, Boundary, Call, RefusedError, Streamed, Unary
 from hemline.gate import Gate
 
 Handler = Any  # grpc.RpcMethodHandler, which is generic in the stubs alone
@@ -136,7 +139,12 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         refused = metrics.REQUESTS.labels(name, "RESOURCE_EXHAUSTED")
         if handler.unary_unary:
             gate = Gate(min(most or MAX_CALLS, MAX_CALLS))
-            behave = self._unary(self._boundary.unary(name, handler.unary_unary, decode), gate)
+            method = handler.unary_unary
+            behave = (
+                self._unary(self._boundary.unary(name, method, decode), gate)
+                if inspect.iscoroutinefunction(method)
+                else self._blocking(self._boundary.blocking(name, method, decode), gate)
+            )
             accept = grpc.unary_unary_rpc_method_handler(behave, response_serializer=encode)
         elif handler.stream_unary:
             gate = self._streams
@@ -150,6 +158,17 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     def _unary(self, answer: Unary, gate: Gate) -> Any:
         def behave(request: bytes, context: grpc.ServicerContext) -> Any:
             return self._wait_for(answer(request, _call_of(context)), context, gate)
+
+        behave.experimental_thread_pool = _Through(gate, self._call_threads)  # type: ignore[attr-defined]
+        return behave
+
+    def _blocking(self, answer: Blocking, gate: Gate) -> Any:
+        def behave(request: bytes, context: grpc.ServicerContext) -> Any:
+            try:
+                return answer(request, _call_of(context))
+            except RefusedError as error:
+                refused = error.with_traceback(None)
+            return _refuse(refused, context)
 
         behave.experimental_thread_pool = _Through(gate, self._call_threads)  # type: ignore[attr-defined]
         return behave
@@ -184,9 +203,7 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             refused = error.with_traceback(None)
         except CancelledError:
             refused = RefusedError(grpc.StatusCode.CANCELLED, "nobody waits for the answer")
-        if refused.details:
-            context.set_trailing_metadata(tuple(refused.details))
-        return context.abort(refused.code, refused.message)
+        return _refuse(refused, context)
 
 
 class _Messages:
@@ -220,6 +237,12 @@ class _Messages:
         """Nobody reads on: let the thread go."""
         self._closed = True
         self._room.release()
+
+
+def _refuse(refused: RefusedError, context: grpc.ServicerContext) -> Any:
+    if refused.details:
+        context.set_trailing_metadata(tuple(refused.details))
+    return context.abort(refused.code, refused.message)
 
 
 def _cancel(future: Future[Any]) -> None:

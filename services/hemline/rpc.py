@@ -134,7 +134,8 @@ class Server:
     ) -> None:
         """Add one service by its generated `add_…_to_server` function and full name.
 
-        Its methods are coroutines of (message, `hemline.boundary.Call`) and raise typed errors.
+        Its methods are functions of (message, `hemline.boundary.Call`) and raise typed errors: on
+        the event loop where they are coroutines, otherwise on threads, many at a time.
         mostly_waits: its calls cost little and wait for others, so that many may be under way
         whatever the settings' `max_in_flight`.
         """

@@ -15,6 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hemline import metrics
 from hemline.errors import InvalidInputError
 from hemline.rpc import Server, ServerSettings, connect
+from hemline.v1.common_pb2 import AnswerInfo
 from hemline.v1.event_pb2 import RecordEventsRequest, RecordEventsResponse
 from hemline.v1.event_pb2_grpc import (
     EventServiceServicer,
@@ -54,7 +55,7 @@ class Answering(RecommenderServiceServicer):
 
 
 @asynccontextmanager
-async def served(answering: Answering, most: int) -> AsyncIterator[grpc.aio.Channel]:
+async def served(answering: Answering | Plain, most: int) -> AsyncIterator[grpc.aio.Channel]:
     server = Server("127.0.0.1:0", ServerSettings(max_in_flight=most))
     server.add(add_RecommenderServiceServicer_to_server, answering, "hemline.v1.RecommenderService")
     await server.start()
@@ -164,6 +165,49 @@ async def test_a_refused_request_is_not_kept() -> None:
         finally:
             gc.enable()
     assert kept <= 2  # the last of each of two threads
+
+
+class Plain(RecommenderServiceServicer):
+    """Answers in the call's own thread, all of them when `together` of them are there."""
+
+    def __init__(self, together: int) -> None:
+        self._all_there = threading.Barrier(together)
+
+    def Recommend(self, request, context) -> RecommendResponse:
+        if request.user_id == "bad":
+            raise InvalidInputError("user_id", "is bad")
+        if request.user_id == "broken":
+            raise ValueError("a defect")
+        self._all_there.wait(20)
+        return RecommendResponse(info=AnswerInfo(request_id=request.request_id))
+
+
+async def test_plain_methods_are_answered_in_threads_of_their_own_many_at_a_time() -> None:
+    async with served(Plain(together=40), most=0) as channel:
+        stub = RecommenderServiceStub(channel)
+        calls = [stub.Recommend(RecommendRequest(request_id=str(n))) for n in range(40)]
+        answers = await asyncio.gather(*calls)
+    assert [answer.info.request_id for answer in answers] == [str(n) for n in range(40)]
+
+
+@pytest.mark.parametrize(
+    ("user_id", "code", "said"),
+    [
+        ("bad", grpc.StatusCode.INVALID_ARGUMENT, "user_id: is bad"),
+        ("broken", grpc.StatusCode.INTERNAL, "internal error; see the server's log"),
+    ],
+)
+async def test_plain_methods_refuse_as_coroutines_do(
+    user_id: str, code: grpc.StatusCode, said: str
+) -> None:
+    async with served(Plain(together=1), most=0) as channel:
+        stub = RecommenderServiceStub(channel)
+        before = metrics.REQUESTS.labels(METHOD, code.name)._value.get()
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await stub.Recommend(RecommendRequest(user_id=user_id))
+        assert (error.value.code(), error.value.details()) == (code, said)
+        assert metrics.REQUESTS.labels(METHOD, code.name)._value.get() == before + 1
+        await stub.Recommend(RecommendRequest())
 
 
 async def test_a_stream_whose_servicer_gives_up_lets_its_threads_go() -> None:

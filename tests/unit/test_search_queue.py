@@ -123,3 +123,33 @@ async def test_a_closed_queue_refuses() -> None:
     await asyncio.to_thread(queue.close)
     with pytest.raises(UnavailableError):
         await queue.search(Gate(), [query(1)], 1.0)
+
+
+async def test_callers_with_a_thread_share_batches_with_those_on_the_loop(
+    queue: SearchQueue,
+) -> None:
+    gate = Gate()
+    first = await busy(gate, queue)
+    on_loop = asyncio.create_task(queue.search(gate, [query(1)], 10.0))
+    in_thread = asyncio.create_task(
+        asyncio.to_thread(queue.search_blocking, gate, [query(2), query(3)], 10.0)
+    )
+    async with asyncio.timeout(10):
+        while queue._waiting < 2:
+            await asyncio.sleep(0.001)
+    gate.open.set()
+    await first
+    assert [hits.matching for hits in await on_loop] == [1]
+    assert [hits.matching for hits in await in_thread] == [2, 3]
+    assert len(gate.batches) == 2
+
+
+async def test_a_caller_with_a_thread_waits_no_longer_than_it_said(queue: SearchQueue) -> None:
+    gate = Gate()
+    first = await busy(gate, queue)
+    with pytest.raises(DeadlineError, match="longer than 20 ms"):
+        await asyncio.to_thread(queue.search_blocking, gate, [query(1)], 0.02)
+    gate.open.set()
+    await first
+    await queue.search(gate, [query(2)], 10.0)
+    assert [1] not in gate.batches, "nobody waited for it any more"

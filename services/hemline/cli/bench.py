@@ -1,4 +1,4 @@
-"""Verbs that measure: bench serve; the others are in `bench_events` and `bench_retrieval`."""
+"""Verbs that measure: bench serve; the others are in `bench_*`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hemline.cli import bench_events
 from hemline.cli.bench_cluster import cluster_to_measure, item_ids_by_popularity, machine, say
+from hemline.cli.bench_grpc import add_verb_grpc
 from hemline.cli.bench_retrieval import add_verb_retrieval
 from hemline.cli.cluster import add_backing
 from hemline.cli.verb import Args, Verbs, add_gateway, add_verb, console, print_json
@@ -21,6 +22,7 @@ def add_verbs(verbs: Verbs) -> None:
     bench = verbs.add_parser("bench", help="measure speed and cost")
     inner = bench.add_subparsers(metavar="VERB", required=True)
     add_verb_retrieval(inner)
+    add_verb_grpc(inner)
     serve = add_verb(
         inner,
         "serve",

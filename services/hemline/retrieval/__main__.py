@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from hemline import one_core
 from hemline.live_following import Follower
 from hemline.live_items import LiveItems
 from hemline.live_snapshot import snapshots_in
@@ -34,9 +36,13 @@ class Config(ServerSettings):
     max_waiting_searches: int = 1024  # beyond, RESOURCE_EXHAUSTED
     watched_share: float = 0.01  # of the searches, worked out again to watch the recall
     max_memory_mb: int = 0  # of all loaded releases; 0: what the machine has
+    one_core: bool = field(default=True, kw_only=True)  # all but the searches, see hemline.one_core
 
 
 async def main(config: Config) -> None:
+    if config.one_core:
+        one_core.bind()
+        moving = asyncio.create_task(one_core.move_when_crowded())
     release = open_release(config.releases)
     items = LiveItems(release)
     retrieval = FlatRetrieval(
@@ -50,6 +56,8 @@ async def main(config: Config) -> None:
     serve_metrics(config.metrics_host, config.metrics_port)
     RELEASE.set(release.version)
     async with AsyncExitStack() as stack:
+        if config.one_core:
+            stack.callback(moving.cancel)
         stack.callback(retrieval.close)
         follower_of = None
         if config.log:

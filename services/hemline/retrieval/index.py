@@ -5,14 +5,16 @@
 Up to about ten million items an exact scan with a mask beats an approximate index in simplicity and
 truth. There are two, each one thread a query (two contended threads measured three to six times
 slower than one): `retrieval.spectral` where few directions hold most of the vectors' energy, as in
-the spaces of CLIP and of the towers, and `retrieval.exact` where they do not. Over small catalogues
-a search runs where it is asked for; over others it waits in `retrieval.queue` for the next batch.
+the spaces of CLIP and of the towers, and `retrieval.exact` where they do not. On an event loop, a
+search over a small catalogue runs where it is asked for; others wait in `retrieval.queue` for the
+next batch.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -108,18 +110,38 @@ class FlatRetrieval:
         """
         loaded = self._of(release_id)
         self._check(queries, loaded)
+        with self._watched(loaded, queries) as hits:
+            if len(loaded.items.view) <= BRIEF:
+                hits += [loaded.search(query) for query in queries]
+            else:
+                if not tenant and (caller := CALLER.get()) is not None:
+                    tenant = caller.tenant
+                hits += await self._queue.search(loaded, queries, timeout_s, tenant)
+        return hits
+
+    def search_blocking(
+        self, release_id: str, queries: Sequence[VectorQuery], timeout_s: float, tenant: str = ""
+    ) -> list[Hits]:
+        """The same, for a caller with a thread to wait in. Always a matter of the queue: so many
+        threads that search at once would be in each other's way."""
+        loaded = self._of(release_id)
+        self._check(queries, loaded)
+        with self._watched(loaded, queries) as hits:
+            hits += self._queue.search_blocking(loaded, queries, timeout_s, tenant)
+        return hits
+
+    @contextmanager
+    def _watched(
+        self, loaded: LoadedRelease, queries: Sequence[VectorQuery]
+    ) -> Iterator[list[Hits]]:
+        """Measures what fills the list, and shows it to the watch."""
         began = time.perf_counter()
         before = loaded.items.view
-        if len(loaded.items.view) <= BRIEF:
-            hits = [loaded.search(query) for query in queries]
-        else:
-            if not tenant and (caller := CALLER.get()) is not None:
-                tenant = caller.tenant
-            hits = await self._queue.search(loaded, queries, timeout_s, tenant)
+        hits: list[Hits] = []
+        yield hits
         metrics.SEARCH_SECONDS.observe(time.perf_counter() - began)
         if self._watch is not None:
             self._watch.offer(before, loaded.items.view, queries, hits)
-        return hits
 
     def dim(self, space: Space) -> int:
         """Length of the vectors of a space."""

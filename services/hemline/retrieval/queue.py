@@ -8,10 +8,12 @@ itself. The queue is bounded; a search whose caller's deadline has passed is dro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,7 +35,7 @@ class _Search:
     index: Index
     queries: Sequence[VectorQuery]
     deadline: float  # of time.monotonic()
-    future: asyncio.Future[list[Hits]]
+    future: Future[list[Hits]]
 
 
 class SearchQueue:
@@ -65,8 +67,29 @@ class SearchQueue:
         Raises OverloadedError when the queue is full, DeadlineError after `timeout_s`,
         UnavailableError after `close`.
         """
+        future = self._submit(index, queries, timeout_s, tenant)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await asyncio.wrap_future(future)
+        except TimeoutError as error:
+            raise _late(timeout_s) from error
+
+    def search_blocking(
+        self, index: Index, queries: Sequence[VectorQuery], timeout_s: float, tenant: str = ""
+    ) -> list[Hits]:
+        """The same, for a caller with a thread to wait in."""
+        future = self._submit(index, queries, timeout_s, tenant)
+        try:
+            return future.result(timeout_s)
+        except TimeoutError as error:
+            future.cancel()
+            raise _late(timeout_s) from error
+
+    def _submit(
+        self, index: Index, queries: Sequence[VectorQuery], timeout_s: float, tenant: str
+    ) -> Future[list[Hits]]:
         deadline = time.monotonic() + timeout_s
-        future: asyncio.Future[list[Hits]] = asyncio.get_running_loop().create_future()
+        future: Future[list[Hits]] = Future()
         with self._changed:
             if self._closed:
                 raise UnavailableError("the retrieval is stopping")
@@ -77,12 +100,7 @@ class SearchQueue:
             self._by_tenant.setdefault(tenant, deque()).append(search)
             self._waiting += 1
             self._changed.notify()
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await future
-        except TimeoutError as error:
-            late = f"the search took longer than {timeout_s * 1000:.0f} ms"
-            raise DeadlineError(late) from error
+        return future
 
     def close(self) -> None:
         """Answer what waits, then end the threads."""
@@ -96,10 +114,13 @@ class SearchQueue:
         one_core.unbound()
         while batch := self._next_batch():
             now = time.monotonic()
-            late = [search for search in batch if search.deadline <= now or search.future.done()]
-            metrics.SEARCH_DROPPED.labels("deadline").inc(len(late))  # their callers have left
-            for index in dict.fromkeys(s.index for s in batch if s not in late):
-                _answer(index, [s for s in batch if s.index is index and s not in late])
+            waited_for = []
+            for search in batch:
+                if search.deadline > now and search.future.set_running_or_notify_cancel():
+                    waited_for.append(search)
+            metrics.SEARCH_DROPPED.labels("deadline").inc(len(batch) - len(waited_for))
+            for index in dict.fromkeys(search.index for search in waited_for):
+                _answer(index, [search for search in waited_for if search.index is index])
 
     def _next_batch(self) -> list[_Search]:
         """The next searches, tenant by tenant; empty when closed and done."""
@@ -137,17 +158,13 @@ def _answer(index: Index, searches: Sequence[_Search]) -> None:
     for search in searches:
         of_search = hits[start : start + len(search.queries)]
         start += len(search.queries)
-        # A loop that is closed has nobody who waits.
-        if not search.future.get_loop().is_closed():
-            search.future.get_loop().call_soon_threadsafe(_resolve, search.future, of_search, error)
+        # A caller on a loop that was closed meanwhile is told nothing.
+        with contextlib.suppress(RuntimeError):
+            if error is not None:
+                search.future.set_exception(error)
+            else:
+                search.future.set_result(of_search)
 
 
-def _resolve(
-    future: asyncio.Future[list[Hits]], hits: list[Hits], error: BaseException | None
-) -> None:
-    if future.done():  # its caller was cancelled
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(hits)
+def _late(timeout_s: float) -> DeadlineError:
+    return DeadlineError(f"the search took longer than {timeout_s * 1000:.0f} ms")

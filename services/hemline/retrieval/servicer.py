@@ -27,7 +27,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         self._retrieval = retrieval
         self._loader = loader
 
-    async def Search(
+    def Search(
         self, request: pb.RetrievalServiceSearchRequest, context: Any
     ) -> pb.RetrievalServiceSearchResponse:
         items = self._retrieval.items_of(request.release)
@@ -35,7 +35,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
             _query(message, f"queries[{place}]", items)
             for place, message in enumerate(request.queries)
         ]
-        hits = await self._retrieval.search(
+        hits = self._retrieval.search_blocking(
             request.release, queries, time_left_s(context), request.tenant
         )
         return pb.RetrievalServiceSearchResponse(
