@@ -114,6 +114,17 @@ def test_a_saved_encoder_loads_with_equal_id_and_vectors(
     assert (again.encode_texts(TEXTS) == loaded.encode_texts(TEXTS)).all()
 
 
+def test_the_training_curve_travels_with_the_weights_and_is_no_part_of_the_id(
+    encoder: ClipEncoder, tmp_path: Path
+) -> None:
+    encoder.save(tmp_path / "first")
+    (tmp_path / "first" / "loss.csv").write_text("epoch,loss\n1,0.5\n")
+    loaded = ClipEncoder.load(tmp_path / "first")
+    loaded.save(tmp_path / "second")
+    assert (tmp_path / "second" / "loss.csv").read_text() == "epoch,loss\n1,0.5\n"
+    assert loaded.encoder_id == encoder.encoder_id
+
+
 def test_changing_one_weight_changes_the_id(encoder: ClipEncoder, tmp_path: Path) -> None:
     encoder.save(tmp_path)
     changed = ClipEncoder.load(tmp_path)

@@ -19,6 +19,7 @@ from hemline_training.data.schema import EVENTS, ITEMS, USERS, file_schema
 from hemline_training.datasets import Fold, folds_of, read_events
 from hemline_training.off_policy import Impressions, click_model, estimate, softmax_policy
 from hemline_training.recommenders.base import Feedback, Recommender
+from hemline_training.recommenders.explicit import BiasedMf
 from hemline_training.splits import hold_out
 
 
@@ -219,6 +220,30 @@ def test_the_comparison_tells_right_from_wrong_by_segment_and_for_cold_items():
     (pair,) = result["paired"]
     assert pair["difference"] == 1.0 and pair["p"] <= 0.002
     assert right["peak_rss_mb"] > 10 and right["fit_seconds"] >= 0
+
+
+def test_a_models_losses_are_kept_fold_by_fold_and_none_where_nothing_descends():
+    class Descending(Oracle):
+        def _fit(self, feedback):
+            self.losses = [2.0, 1.0]
+
+    test = csr_matrix(np.eye(4, dtype=np.float32))
+    fold = Fold(Feedback(likes=csr_matrix((4, 4), dtype=np.float32)), test)
+    makes = {"descends": Descending, "solved": Oracle}
+    result = compare(
+        [fold, fold], list(makes), CompareConfig(ks=(1,)), lambda n, _: makes[n](test, 1.0)
+    )
+    assert result["models"]["descends"]["losses"] == [[2.0, 1.0], [2.0, 1.0]]
+    assert "losses" not in result["models"]["solved"]
+
+
+@pytest.mark.parametrize("solver", ["als", "sgd"])
+def test_the_squared_error_of_a_completion_falls_epoch_by_epoch(solver):
+    rng = np.random.default_rng(0)
+    ratings = csr_matrix(np.outer(1 + rng.random(20), 1 + rng.random(15)).astype(np.float32))
+    model = BiasedMf(solver, factors=4, iterations=5).fit(Feedback(ratings, ratings=ratings))
+    assert len(model.losses) == 5
+    assert model.losses[-1] < model.losses[0]
 
 
 def test_evaluate_writes_the_json_it_promises(tmp_path, capsys):

@@ -136,6 +136,12 @@ def test_the_item_tower_of_the_release_made_its_item_vectors(release: Release):
     assert again == pytest.approx(np.asarray(release.item_tower), abs=1e-5)
 
 
+def test_the_release_remembers_how_the_towers_learned(release: Release):
+    history = release.manifest["tower_history"]
+    assert 1 <= len(history) <= 2  # --quick
+    assert all(epoch["loss"] > 0 and 0 <= epoch["validation"] <= 1 for epoch in history)
+
+
 def test_images_stay_out_of_the_release(release: Release):
     assert "image" not in pq.read_schema(release.folder / "items.parquet").names
 

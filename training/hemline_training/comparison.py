@@ -56,6 +56,7 @@ class Measured:
     score_cpu_seconds: float = 0.0
     peak_rss_mb: float = 0.0
     weights: list[dict[str, float]] = field(default_factory=list)  # of a blend, a fold each
+    losses: list[list[float]] = field(default_factory=list)  # by epoch, a fold each
 
 
 def compare(
@@ -103,6 +104,8 @@ def _measure(model: Recommender, fold: Fold, config: CompareConfig, out: Measure
 
     if isinstance(model, Blend):
         out.weights.append(model.learned)
+    if model.losses:
+        out.losses.append([float(loss) for loss in model.losses])
     targets = fold.test[users]
     known = np.bincount(fold.train.likes.indices, minlength=fold.train.n_items).astype(np.float64)
     figures = accuracy(ranked, targets, config.ks)
@@ -199,6 +202,8 @@ def _summary(m: Measured, segments: I64, folds: int, config: CompareConfig) -> d
     }
     if m.weights:
         out["weights"] = m.weights
+    if m.losses:
+        out["losses"] = m.losses
     if folds > 1:
         out["folds"] = {name: [_mean(v) for v in m.rows[name]] for name in names}
     cold = {name: np.concatenate(values) for name, values in m.cold.items()}

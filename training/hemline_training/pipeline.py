@@ -162,6 +162,7 @@ def _fit_and_release(
             "data_sha256": data_sha256(catalogue, content, log),
             "split": asdict(split),
             "tower_epochs": past.towers.epoch,
+            "tower_history": [asdict(epoch) for epoch in past.towers.history],
             "metrics": {
                 **result,
                 "simulated": simulated,

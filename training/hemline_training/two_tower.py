@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -42,13 +42,22 @@ class TwoTowerConfig:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class Epoch:
+    """loss: mean over the epoch's batches. validation: what `validate` said, None without it."""
+
+    loss: float
+    validation: float | None
+
+
 @dataclass
 class Towers:
-    """A fitted pair, in eval mode, and the epoch its weights are from."""
+    """A fitted pair, in eval mode, the epoch its weights are from, and every epoch of the fit."""
 
     user: Tower
     item: Tower
     epoch: int
+    history: list[Epoch] = field(default_factory=list)
 
     def users(self, profiles: F32) -> F32:
         """float32 (b, clip_dim) -> (b, tower_dim), unit norm."""
@@ -165,6 +174,7 @@ def fit_two_tower(
         optimiser, 1.0, 0.1, total_iters=steps * config.epochs
     )
     best, best_score = copy.deepcopy(Towers(user, item, 0)), -np.inf
+    history: list[Epoch] = []
     progress = tqdm(
         range(1, (config.stop_after or config.epochs) + 1),
         desc="two towers",
@@ -198,6 +208,7 @@ def fit_two_tower(
         score = -np.inf
         if validate is not None:
             score = validate(Towers(user.eval(), item.eval(), epoch))
+        history.append(Epoch(total / steps, None if validate is None else score))
         progress.set_postfix(loss=f"{total / steps:.3f}", validation=f"{score:.4f}")
         if validate is None or score > best_score:
             best, best_score = copy.deepcopy(Towers(user, item, epoch)), score
@@ -205,6 +216,7 @@ def fit_two_tower(
             break
     best.user.eval()
     best.item.eval()
+    best.history = history
     return best
 
 

@@ -4,6 +4,7 @@ A folder holds everything an encoder needs, without any model hub:
 
     encoder.json        name, architecture (an open_clip config), preprocessing, kind of tokenizer
     model.safetensors   weights, float16 on disk, float32 in memory
+    loss.csv            how training went, epoch by epoch, where it is known
     tokens.json         the compact tokenizer's table (Hemline's own models), or
     tokenizer/          a Hugging Face tokenizer's files
 
@@ -49,6 +50,7 @@ _CONFIG, _WEIGHTS, _TOKENS, HF_FOLDER = (
     "tokens.json",
     "tokenizer",
 )
+CURVE = "loss.csv"  # no part of the encoder's identity
 _COMMITTED = "training/hemline_training/weights/hemline_clip"
 
 Tokenize = Callable[[Sequence[str]], npt.NDArray[np.int64]]  # (n,) texts -> (n, context) ids
@@ -86,6 +88,7 @@ class ClipEncoder:
         self._tokenizer_files = dict(files)
         self.tokenize = _tokenizer(config["tokenizer"], self._tokenizer_files)
         self._id: str | None = None
+        self._curve: bytes | None = None
 
     @classmethod
     def of(
@@ -123,6 +126,8 @@ class ClipEncoder:
         load_weights(model, weights)
         encoder = cls(model, config, files, device)
         encoder._id = _digest({_CONFIG: raw, _WEIGHTS: weights.read_bytes(), **files})
+        if (folder / CURVE).is_file():
+            encoder._curve = (folder / CURVE).read_bytes()
         return encoder
 
     def save(self, folder: Path) -> None:
@@ -132,6 +137,8 @@ class ClipEncoder:
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
+        if self._curve is not None:
+            (folder / CURVE).write_bytes(self._curve)
 
     @property
     def encoder_id(self) -> str:

@@ -9,7 +9,7 @@ folds the user's own history in unless a model says otherwise.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -83,9 +83,13 @@ class Feedback:
 
 
 class Recommender(ABC):
-    """A model. `fit` keeps the feedback in `self.feedback`; seeds make it repeatable."""
+    """A model. `fit` keeps the feedback in `self.feedback`; seeds make it repeatable.
+
+    losses: the mean training loss of each epoch; empty where a model is solved, not descended.
+    """
 
     feedback: Feedback
+    losses: Sequence[float] = ()
 
     def fit(self, feedback: Feedback) -> Self:
         """Learn from feedback. Raises InvalidInputError where it lacks what the model needs."""

@@ -67,15 +67,17 @@ class BiasedMf(RatingRecommender):
         self.items = rng.normal(0, 0.1, shape).astype(np.float32)
         self.items[:, -1] = 0.0
         self.users = np.zeros((feedback.n_users, self.factors + 1), dtype=np.float32)
+        self.losses: list[float] = []
         if self.solver == "als":
             by_item = residual.T.tocsr()
             for _ in range(self.iterations):
                 self.users = self._solve(residual, self.items)
                 self.items = self._solve(by_item, self.users)
+                self.losses.append(self._loss(ratings))
             self.users = self._solve(residual, self.items)
         elif self.solver == "sgd":
             self.users[:, :-1] = rng.normal(0, 0.1, (feedback.n_users, self.factors))
-            self._descend(residual, rng)
+            self._descend(residual, ratings, rng)
         else:
             raise InvalidInputError("solver", f"{self.solver!r} is neither als nor sgd")
 
@@ -115,7 +117,11 @@ class BiasedMf(RatingRecommender):
             out[row] = np.linalg.solve(a, other.T @ wanted)
         return out
 
-    def _descend(self, residual: csr_matrix, rng: np.random.Generator) -> None:
+    def _loss(self, ratings: csr_matrix) -> float:
+        """Mean squared error of the ratings that are learned from."""
+        return float(np.square(self._errors(ratings)).mean())
+
+    def _descend(self, residual: csr_matrix, ratings: csr_matrix, rng: np.random.Generator) -> None:
         """Mini-batches: the gradients of one batch are added up per row before the step."""
         pairs = residual.tocoo()
         rate, decay = self.learning_rate, self.learning_rate * self.regularisation
@@ -131,3 +137,4 @@ class BiasedMf(RatingRecommender):
                 ahead_p[:, -1:] = ahead_q[:, -1:] = error
                 np.add.at(self.users, u, rate * ahead_p - decay * p)
                 np.add.at(self.items, i, rate * ahead_q - decay * q)
+            self.losses.append(self._loss(ratings))

@@ -60,6 +60,7 @@ class LightGCN(Recommender):
         progress = tqdm(
             range(1, self.epochs + 1), desc="LightGCN", unit="epoch", leave=False, disable=None
         )
+        self.losses: list[float] = []
         for epoch in progress:
             total = 0.0
             for batch in pairs.batches(self.batch_size, rng):
@@ -68,9 +69,10 @@ class LightGCN(Recommender):
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 total += loss.item() * len(batch)
-            progress.set_postfix(loss=f"{total / len(pairs):.4f}")
+            self.losses.append(total / len(pairs))
+            progress.set_postfix(loss=f"{self.losses[-1]:.4f}")
             self._keep(graph, base.detach(), feedback)
-            if self.each_epoch is not None and self.each_epoch(epoch, total / len(pairs)):
+            if self.each_epoch is not None and self.each_epoch(epoch, self.losses[-1]):
                 break
 
     def score(self, users: Any) -> F32:
