@@ -87,15 +87,16 @@ class _Through(ThreadPoolExecutor):
 class Registrar:
     """Stands in for a server where generated `add_…_to_server` functions want one."""
 
-    def __init__(self, door: Door, most: int) -> None:
+    def __init__(self, door: Door, most: int, few: int) -> None:
         self._door = door
         self._most = most
+        self._few = few
 
     def add_generic_rpc_handlers(self, handlers: Any) -> None:
         """Generated code offers its methods twice; once is enough to look them up by name."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
-        self._door.add(service, handlers, self._most)
+        self._door.add(service, handlers, self._most, self._few)
 
 
 class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
@@ -121,24 +122,27 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             self.too_many.refuse_this()
         return method.handler
 
-    def add(self, service: str, handlers: Mapping[str, Handler], most: int) -> None:
-        """Take in methods. most: calls of one of them under way, if unary, see `Gate`; 0: many.
+    def add(self, service: str, handlers: Mapping[str, Handler], most: int, few: int) -> None:
+        """Take in methods. most, few: calls of one of them under way, if unary, see `Gate`;
+        most 0: as many as there are threads.
 
         Raises TypeError for a method that streams its answer: none of ours does.
         """
         for name, handler in handlers.items():
-            self._methods[f"/{service}/{name}"] = self._method(f"{service}/{name}", handler, most)
+            self._methods[f"/{service}/{name}"] = self._method(
+                f"{service}/{name}", handler, most, few
+            )
 
     def close(self) -> None:
         """Let go of the threads; what still runs in them ends by itself."""
         for threads in (self._call_threads, self._stream_threads):
             threads.shutdown(wait=False, cancel_futures=True)
 
-    def _method(self, name: str, handler: Any, most: int) -> _Method:
+    def _method(self, name: str, handler: Any, most: int, few: int) -> _Method:
         decode, encode = handler.request_deserializer, handler.response_serializer
         refused = metrics.REQUESTS.labels(name, "RESOURCE_EXHAUSTED")
         if handler.unary_unary:
-            gate = Gate(min(most or MAX_CALLS, MAX_CALLS))
+            gate = Gate(min(most or MAX_CALLS, MAX_CALLS), few)
             method = handler.unary_unary
             behave = (
                 self._unary(self._boundary.unary(name, method, decode), gate)

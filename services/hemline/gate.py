@@ -15,6 +15,9 @@ import time
 from collections.abc import Callable
 
 FEW = 5  # with fewer, a process that is 90% busy would refuse several calls in a hundred
+# Of calls that wait for a log or store most of their time: at 1,000 a second, each waiting 20 ms
+# for the event log, 20 are under way with nothing standing in a queue.
+FEW_WAITING = 48
 PATIENCE_S = 0.1
 BUSY_S = 0.003  # a loop that is not busy begins within a tenth of this
 _SMOOTHING = 0.1

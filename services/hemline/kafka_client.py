@@ -42,6 +42,7 @@ REQUEST_TIMEOUT_MS = 2_500
 # a group has a longer one of its own, and whether a member lives is for session_timeout_ms to say.
 CONSUMER_REQUEST_TIMEOUT_MS = 10_000
 DELIVERY_TIMEOUT_MS = 3_000
+LINGER_MS = 2  # its thread wakes up at the first record of several that are sent together
 CLOSE_TIMEOUT_S = 3.0
 FETCH_BYTES = 32 << 20  # a poll returns fewer records rather than more bytes
 UNKNOWN_TOPIC = 3  # error code
@@ -72,11 +73,7 @@ def is_passing(error: BaseException) -> bool:
 
 
 def make_producer(address: KafkaAddress) -> Any:
-    """A KafkaProducer that writes each record once and in order, or fails it within 3 s.
-
-    Records that come while a batch of their partition is on its way share the next one, so there
-    is no need to linger.
-    """
+    """A KafkaProducer that writes each record once and in order, or fails it within 3 s."""
     return KafkaProducer(
         **_common(address),
         enable_idempotence=True,
@@ -85,6 +82,7 @@ def make_producer(address: KafkaAddress) -> Any:
         max_block_ms=1_000,
         max_request_size=MAX_RECORD_BYTES + RECORD_OVERHEAD_BYTES,
         batch_size=131_072,
+        linger_ms=LINGER_MS,
         allow_auto_create_topics=False,
         metrics_enabled=False,
     )

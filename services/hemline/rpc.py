@@ -25,6 +25,7 @@ from grpc_reflection.v1alpha import reflection
 from hemline.boundary import Admission, Boundary
 from hemline.door import Door, Registrar
 from hemline.errors import InvalidInputError
+from hemline.gate import FEW, FEW_WAITING
 from hemline.statuses import error_from
 from hemline.tls import ClientTls, ServerTlsSettings, server_tls
 
@@ -139,7 +140,8 @@ class Server:
         mostly_waits: its calls cost little and wait for others, so that many may be under way
         whatever the settings' `max_in_flight`.
         """
-        register(servicer, Registrar(self._door, 0 if mostly_waits else self._max_in_flight))
+        most, few = (0, FEW_WAITING) if mostly_waits else (self._max_in_flight, FEW)
+        register(servicer, Registrar(self._door, most, few))
         self._names.append(name)
 
     async def start(self) -> None:

@@ -39,7 +39,8 @@ async def test_every_event_is_acknowledged_and_every_probe_becomes_visible(
     assert report["streamed"] == 100 and report["streams_failed"] == 0
     assert report["load"]["failed"] == {}
     assert report["probes"] == report["visible"]["count"] > 5
-    assert report["never"] == report["not_personal"] == 0
+    assert report["probes_refused"] == {}
+    assert report["late"] == report["lost"] == report["not_known"] == 0
     assert 0 < report["visible"]["p50_ms"] <= report["visible"]["p99_ms"]
     assert report["cpu"] is None  # the shop's processes are not in this home
     assert next(target["name"] for target in report["targets"]).endswith("p99 ms")

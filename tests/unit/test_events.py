@@ -7,19 +7,21 @@ import random
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
-from hemline.event_log import DEAD_LETTERS_TOPIC, EVENTS_TOPIC, Record
+from hemline.event_log import DEAD_LETTERS_TOPIC, EVENTS_TOPIC, Consumer, Record
 from hemline.lineage import Lineage
 from hemline.releases import Release
 from hemline.shopper import read_shopper
 from hemline.sqlite_event_log import SqliteEventLog
 from hemline.sqlite_user_state import SqliteUserStates
 from hemline.updater.apply import Change, apply_changes, decode_record
-from hemline.updater.update import MAX_FRESH_BATCH, PAID_AT_ONCE, Updater
+from hemline.updater.update import GATHER_S, GROUP, MAX_FRESH_BATCH, PAID_AT_ONCE, Updater
 from hemline.user_state import UserState
 from hemline.v1 import common_pb2 as common
 from hemline.v1.event_pb2 import (
@@ -247,6 +249,47 @@ async def test_shoppers_who_got_no_vector_in_a_rush_get_one_when_it_is_over(
     assert calls == -(-len(ids) // PAID_AT_ONCE)  # none of them in the rush itself
     states = (await users.get_many(ids[:1])).values()
     assert [(len(state.history), state.version) for state in states] == [(1, 2)]
+    stopping.set()
+    await updating
+    await users.close()
+    await log.close()
+
+
+class TimedConsumer:
+    """Remembers when each poll came back with records."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+        self.at: list[float] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._consumer, name)
+
+    async def poll(self, max_records: int, timeout_s: float) -> list[Record]:
+        if records := await self._consumer.poll(max_records, timeout_s):
+            self.at.append(time.monotonic())
+        return records
+
+
+async def test_events_that_come_one_by_one_are_applied_some_at_a_time(
+    small_release: Release, tmp_path: Path
+) -> None:
+    log = SqliteEventLog(tmp_path / "events.sqlite")
+    users = SqliteUserStates(tmp_path / "users.sqlite")
+    consumer = TimedConsumer(log.consumer(EVENTS_TOPIC, GROUP))
+    updater = Updater(log, users, FakeEncoders(), small_release, consumer)
+    stopping = asyncio.Event()
+    updating = asyncio.create_task(updater.run(stopping))
+    ids = [f"user-{number}" for number in range(60)]
+    for user in ids:
+        click = logged(user, item_id("jeans", 2), f"e-{user}", NOW_MS)
+        await log.publish(EVENTS_TOPIC, user, click.SerializeToString())
+        await asyncio.sleep(0.002)
+    async with asyncio.timeout(20):
+        while not all(state.vector for state in (await users.get_many(ids)).values()):
+            await asyncio.sleep(0.01)
+    assert len(consumer.at) > 1
+    assert min(later - at for at, later in pairwise(consumer.at)) > 0.9 * GATHER_S
     stopping.set()
     await updating
     await users.close()

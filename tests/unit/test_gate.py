@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hemline.gate import BUSY_S, FEW, PATIENCE_S, Gate
+from hemline.gate import BUSY_S, FEW, FEW_WAITING, PATIENCE_S, Gate
 
 MOST = 24
 
@@ -89,3 +89,18 @@ def test_calls_that_wait_for_a_log_and_not_for_the_processor_are_no_queue(
     clock.now += 10 * PATIENCE_S
     fill(gate, MOST - FEW)
     assert not gate.enter()
+
+
+def test_a_thousand_events_a_second_that_wait_for_the_log_are_let_in_by_a_busy_process(
+    clock: Clock,
+) -> None:
+    gate = Gate(192, few=FEW_WAITING, clock=clock)
+    is_busy(gate)
+    fill(gate, 20)
+    for _ in range(1000):  # each stays 20 ms
+        clock.now += 0.001
+        gate.leave()
+        assert gate.enter()
+    fill(gate, 192 - 20)
+    clock.now += PATIENCE_S + 0.001
+    assert not gate.enter() and gate.limit == FEW_WAITING

@@ -54,9 +54,14 @@ def events_remarks(report: EventsReport) -> list[str]:
     said = [
         f"events of {plan.users:,} shoppers, {plan.streamed:.0%} of them in streams "
         f"({report.streamed:,} acknowledged, {report.streams_failed} streams failed); "
-        f"{report.probes} probes, {report.never} never visible, {report.not_personal} not known to "
-        "the Recommend that followed"
+        f"{report.probes} probes, {_refused(report)}, {report.late} not visible within 10 s, "
+        f"{report.lost} of them never; {report.not_known} not known to the Recommend that followed",
     ]
+    if report.looks_refused or report.unanswered:
+        said.append(
+            f"the gateway refused {report.looks_refused} looks at probes, which were taken again, "
+            f"and {report.unanswered} of them got no Recommend"
+        )
     if updater:
         said.append(
             f"the updater stored {updater.stored:,} events, {updater.within_250ms:.2%} of them "
@@ -76,6 +81,12 @@ def replay_remarks(report: ReplayReport) -> list[str]:
         f"{report.written_per_s:,.0f} a second, not through a gateway"
     ]
     return said + _disturbed(report.cpu)
+
+
+def _refused(report: EventsReport) -> str:
+    reasons = ", ".join(f"{count} {error}" for error, count in report.probes_refused.items())
+    refused = sum(report.probes_refused.values())
+    return f"{refused} refused ({reasons})" if refused else "none refused"
 
 
 def _times(latency: Latency) -> list[str]:

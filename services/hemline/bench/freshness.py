@@ -1,11 +1,8 @@
 """The `hemline bench events` story: how soon the next answer knows of an event, under load.
 
-    events of many shoppers at a rate, half of them each in a call, half in streams
-    beside them new shoppers, each with one event: acknowledged -> asked for until it is visible
-    -> the next Recommend must be a personal one
-
-A new shopper's first event is the hardest to be late with unseen: before it is applied there is
-nothing of them. What was not visible in GIVE_UP_S counts as late, and is told.
+events of many shoppers at a rate, half of them each in a call, half in streams
+beside them new shoppers, each with one event: acknowledged -> asked for until it is visible
+-> the next Recommend must be a personal one (`hemline.bench.probes`)
 """
 
 from __future__ import annotations
@@ -25,24 +22,15 @@ from hemline.bench.cpu import CpuUse, Families, cpu_use, read_cpu
 from hemline.bench.drawn_events import DrawnEvents
 from hemline.bench.latency import Calls, Latency, LoadFigures, figures, latency_of
 from hemline.bench.load import Requests, open_loop, raw_calls
+from hemline.bench.probes import ProbeCalls, Probes
 from hemline.bench.updater_metrics import UpdaterFigures, UpdaterWatch
 from hemline.credentials import NO_CREDENTIALS, Credentials
 from hemline.errors import HemlineError
-from hemline.rpc import call, connect
-from hemline.v1 import (
-    common_pb2,
-    event_pb2,
-    event_pb2_grpc,
-    recommender_pb2,
-    recommender_pb2_grpc,
-    user_pb2,
-    user_pb2_grpc,
-)
+from hemline.rpc import connect
+from hemline.v1 import event_pb2, event_pb2_grpc, recommender_pb2_grpc, user_pb2_grpc
 
 METHOD = "/hemline.v1.EventService/RecordEvent"
 WARM_UP_S = 2.0
-GIVE_UP_S = 10.0
-POLL_S = 0.004  # how exactly the time is known
 STREAM_S = 1.0  # a stream is acknowledged as a whole, so none may last long
 CALL_TIMEOUT_S = 5.0
 
@@ -69,8 +57,10 @@ class EventsReport:
     """load: of RecordEvent, latency until acknowledged. streamed: events acknowledged by streams,
     streams_failed: streams that were not.
 
-    visible: from a probe's acknowledgement until the store had its event. never: probes of which
-    that was not seen within GIVE_UP_S. not_personal: Recommends that came after and did not know.
+    probes: begun. probes_refused: not acknowledged, by the error. visible: from a probe's
+    acknowledgement until the store had its event. late: of which that was not seen within 10 s,
+    lost: nor 30 s after the load. looks_refused: looks at probes the gateway did not answer.
+    not_known: Recommends that came after and did not know. unanswered: those that got no answer.
     acknowledged_per_s: of both kinds. cpu: per event acknowledged, probes included. updater: None
     where the servers are not on this machine.
     """
@@ -83,8 +73,12 @@ class EventsReport:
     visible: Latency
     probe_acknowledged: Latency
     probes: int
-    never: int
-    not_personal: int
+    probes_refused: dict[str, int]
+    late: int
+    lost: int
+    looks_refused: int
+    not_known: int
+    unanswered: int
     cpu: CpuUse | None
     updater: UpdaterFigures | None
     plan: EventsPlan = field(repr=False)
@@ -111,36 +105,40 @@ async def bench_events(
     async with connect(plan.gateway, credentials.tls) as channel, gateway as record:
         calls = _Calls(channel, credentials)
         load = _Load(plan, events, rng, record, calls)
-        probes = _Probes(plan, item_ids, run_id, rng, calls)
+        probes = Probes(calls.of_probes, plan.probes_per_s, item_ids, run_id, rng)
         await asyncio.gather(load.offer(WARM_UP_S), probes.watch(WARM_UP_S))
-        probes.forget()
         say(f"{plan.rate_per_s:,.0f} events/s for {plan.seconds:g} s")
         stopping = asyncio.Event()
         watch = find_updater() if find_updater else None
         watching = asyncio.create_task(watch.run(stopping)) if watch else None
         before = read_cpu(servers) if servers else None
-        began = time.perf_counter()
-        offered, _ = await asyncio.gather(load.offer(plan.seconds), probes.watch(plan.seconds))
-        seconds = time.perf_counter() - began
-        acknowledged = offered.acknowledged + len(probes.acknowledged_s)
+        offered, watched = await asyncio.gather(
+            load.offer(plan.seconds), probes.watch(plan.seconds)
+        )
+        acknowledged = offered.acknowledged + len(watched.acknowledged_s)
         cpu = None
         if servers and before:
             cpu = cpu_use(before, read_cpu(servers), acknowledged)
         stopping.set()
         updater = await watching if watching else None
+        await probes.look_again(watched)
     if not acknowledged:
         raise HemlineError("no event was acknowledged; is the event log up? (`hemline status`)")
     return EventsReport(
         offered_per_s=round(offered.events / plan.seconds, 1),
-        acknowledged_per_s=round(acknowledged / seconds, 1),
+        acknowledged_per_s=round(acknowledged / offered.seconds, 1),
         load=figures(offered.calls),
         streamed=offered.streamed,
         streams_failed=offered.streams_failed,
-        visible=latency_of(np.array(probes.visible_s)),
-        probe_acknowledged=latency_of(np.array(probes.acknowledged_s)),
-        probes=probes.begun,
-        never=probes.never,
-        not_personal=probes.not_personal,
+        visible=latency_of(np.array(watched.visible_s)),
+        probe_acknowledged=latency_of(np.array(watched.acknowledged_s)),
+        probes=watched.begun,
+        probes_refused=dict(watched.refused),
+        late=len(watched.late),
+        lost=len(watched.lost),
+        looks_refused=watched.looks_refused,
+        not_known=watched.not_known,
+        unanswered=watched.unanswered,
         cpu=cpu,
         updater=updater,
         plan=plan,
@@ -155,14 +153,19 @@ class _Calls:
         users: Any = user_pb2_grpc.UserServiceStub(channel)  # type: ignore[no-untyped-call]
         recommender: Any = recommender_pb2_grpc.RecommenderServiceStub(channel)  # type: ignore[no-untyped-call]
         shown = {"metadata": credentials.metadata}
-        self.record_event = partial(events.RecordEvent, **shown)
         self.record_events = partial(events.RecordEvents, **shown)
-        self.get_user = partial(users.GetUser, **shown)
-        self.recommend = partial(recommender.Recommend, **shown)
+        self.of_probes = ProbeCalls(
+            partial(events.RecordEvent, **shown),
+            partial(users.GetUser, **shown),
+            partial(recommender.Recommend, **shown),
+        )
 
 
 @dataclass(frozen=True)
 class _Offered:
+    """seconds: until the last of the events was acknowledged or refused."""
+
+    seconds: float
     events: int
     calls: Calls
     streamed: int
@@ -197,10 +200,12 @@ class _Load:
         requests = Requests(
             [event_pb2.RecordEventRequest(event=each).SerializeToString() for each in drawn]
         )
+        began = time.perf_counter()
         calls, (streamed, sent, failed) = await asyncio.gather(
             open_loop(self._record, requests, schedule), self._streams(seconds)
         )
-        return _Offered(len(schedule) + sent, calls, streamed, failed)
+        took_s = time.perf_counter() - began
+        return _Offered(took_s, len(schedule) + sent, calls, streamed, failed)
 
     async def _streams(self, seconds: float) -> tuple[int, int, int]:
         """Events acknowledged, events sent, streams failed."""
@@ -225,69 +230,3 @@ async def _paced(
         if (early_s := began + place / rate_per_s - time.perf_counter()) > 0:
             await asyncio.sleep(early_s)
         yield event_pb2.RecordEventsRequest(event=event)
-
-
-class _Probes:
-    """New shoppers with one event each, watched until it is visible."""
-
-    def __init__(
-        self,
-        plan: EventsPlan,
-        item_ids: Sequence[str],
-        run_id: str,
-        rng: np.random.Generator,
-        calls: _Calls,
-    ) -> None:
-        self._plan = plan
-        self._item_ids = item_ids
-        self._run_id = run_id
-        self._rng = rng
-        self._calls = calls
-        self._number = 0
-        self.forget()
-
-    def forget(self) -> None:
-        """Start counting anew."""
-        self.begun = self.never = self.not_personal = 0
-        self.acknowledged_s: list[float] = []
-        self.visible_s: list[float] = []
-
-    async def watch(self, seconds: float) -> None:
-        schedule = poisson_schedule(self._plan.probes_per_s, seconds, self._rng)
-        began = time.perf_counter()
-        async with asyncio.TaskGroup() as probing:
-            for due in schedule.tolist():
-                await asyncio.sleep(max(0.0, began + due - time.perf_counter()))
-                probing.create_task(self._probe())
-
-    async def _probe(self) -> None:
-        self._number += 1
-        self.begun += 1
-        user = f"probe-{self._run_id}-{self._number:06d}"
-        item = self._item_ids[int(self._rng.integers(len(self._item_ids)))]
-        event = event_pb2.Event(user_id=user, item_id=item, kind=common_pb2.EVENT_KIND_CLICK)
-        sent = time.perf_counter()
-        try:
-            request = event_pb2.RecordEventRequest(event=event)
-            await call(self._calls.record_event, request, CALL_TIMEOUT_S)
-            acknowledged = time.perf_counter()
-            self.acknowledged_s.append(acknowledged - sent)
-            await self._until_visible(user, acknowledged)
-        except HemlineError:  # counted as an event that was never seen
-            self.never += 1
-
-    async def _until_visible(self, user: str, acknowledged: float) -> None:
-        while True:
-            asked = user_pb2.GetUserRequest(user_id=user)
-            answer = await call(self._calls.get_user, asked, CALL_TIMEOUT_S)
-            waited_s = time.perf_counter() - acknowledged
-            if answer.history:
-                break
-            if waited_s > GIVE_UP_S:
-                self.never += 1
-                return
-            await asyncio.sleep(POLL_S)
-        self.visible_s.append(waited_s)
-        request = recommender_pb2.RecommendRequest(user_id=user, k=1, surface="bench")
-        answer = await call(self._calls.recommend, request, CALL_TIMEOUT_S)
-        self.not_personal += not answer.info.personal

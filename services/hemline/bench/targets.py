@@ -58,7 +58,8 @@ def events_targets(report: EventsReport) -> list[Target]:
     """Of `bench events`."""
     return [
         _at_most("acknowledged to visible, p99 ms", report.visible.p99_ms, MOST_VISIBLE_P99_MS),
-        _at_most("probes never visible, or not known to Recommend", _unseen(report), 0.0),
+        _at_most("probes acknowledged and lost", report.lost, 0.0),
+        _at_most("probes late, or not known to Recommend", report.late + report.not_known, 0.0),
     ]
 
 
@@ -66,10 +67,6 @@ def replay_targets(report: ReplayReport) -> list[Target]:
     """Of `bench replay`."""
     reached = report.per_core_s
     return [_at_least("events/s for each core of the updater", reached, LEAST_REPLAYED_PER_CORE_S)]
-
-
-def _unseen(report: EventsReport) -> int:
-    return report.never + report.not_personal
 
 
 def _phases(report: ServeReport) -> list[Phase]:

@@ -15,6 +15,7 @@ from hemline.wire import EVENT_KIND_NAMES, ItemIds
 
 MAX_AHEAD_MS = 5 * 60 * 1000  # clocks of other machines may run a little fast
 MAX_AGE_MS = 400 * 24 * 3600 * 1000
+_ACCEPTED = {kind: metrics.EVENTS_ACCEPTED.labels(name) for kind, name in EVENT_KIND_NAMES.items()}
 
 
 def checked_event(event: event_pb2.Event, catalogue: ItemIds, now_ms: int) -> event_pb2.Event:
@@ -87,5 +88,5 @@ async def record_event(
     record = event_pb2.EventRecord(event=event_pb2.LoggedEvent(event=checked, accepted_ms=now_ms))
     with metrics.PUBLISH_QUEUE.track_inprogress():
         position = await log.publish(EVENTS_TOPIC, checked.user_id, record.SerializeToString())
-    metrics.EVENTS_ACCEPTED.labels(EVENT_KIND_NAMES[checked.kind]).inc()
+    _ACCEPTED[checked.kind].inc()
     return checked.event_id, position

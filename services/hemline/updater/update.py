@@ -47,6 +47,7 @@ MAX_BATCH = 20_000  # the larger, the more events of a shopper share one read an
 MAX_FRESH_BATCH = 1_000  # a larger one means that we are catching up
 MAX_OWED = 100_000  # shoppers remembered as having no vector yet
 PAID_AT_ONCE = 500  # of them, as soon as there is nothing newer to do
+GATHER_S = 0.04  # from one batch to the next, while they are small; the first of all waits for none
 LAG_EVERY_S = 0.25
 VECTOR_TIMEOUT_S = 2.0
 RETRY_S = 0.25
@@ -93,8 +94,11 @@ class Updater:
             try:
                 batch = batch or await self._next(timeout_s=0.0 if self._owed else 0.5)
                 if batch:
+                    began = time.monotonic()
                     await self.apply(batch)
-                    batch = []
+                    small, batch = len(batch) < MAX_FRESH_BATCH, []
+                    if small:
+                        await asyncio.sleep(max(0.0, began + GATHER_S - time.monotonic()))
                 elif self._owed:
                     await self._pay()
                 await self._tell_lag()
