@@ -6,9 +6,10 @@ kafka-python's `send` waits for a broker it has lost, so one thread does all sen
     publish -> queue -> sending thread -> kafka-python's thread -> broker
        ^----------- one wake-up of the event loop per batch -----------'
 
-A request to the broker costs kafka-python a millisecond, whether it carries one record or hundreds.
-So a record is sent at once when there was none for GATHER_S, and together with what else has come
-by then when there was: at 400 events a second that made of 1.3 CPU-ms an event XX.
+A request costs kafka-python and the broker a millisecond each, whether it carries one record or
+hundreds. So a record is sent at once when there was none for GATHER_S, and otherwise with all that
+have come by then: at 500 a second in a stream, the gateway's processor time for one fell from 1.0 to
+0.6 ms, and the broker's from 0.5 to 0.2.
 
 The same thread connects, and checks the topics (`hemline.topics`) before the first record. While
 the cluster does not answer, a few publishes at a time still try it, each for PUBLISH_TIMEOUT_S; all
@@ -45,6 +46,7 @@ logger = logging.getLogger(__name__)
 
 PUBLISH_TIMEOUT_S = 3.5  # a little more than kafka-python's own DELIVERY_TIMEOUT_MS
 GATHER_S = 0.02  # from one batch to the next
+ANSWER_S = 0.001  # kafka-python tells of the records of a request one by one
 RETRY_S = 0.5
 PROBES = 16  # publishes that try a cluster which does not answer
 
@@ -216,7 +218,7 @@ class KafkaEventLog:
         if first:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 assert self._loop is not None
-                self._loop.call_soon_threadsafe(self._answer)
+                self._loop.call_soon_threadsafe(self._loop.call_later, ANSWER_S, self._answer)
 
     # Everything below runs on the sending thread, but for _delivered and _failed, which
     # kafka-python calls on its own.
