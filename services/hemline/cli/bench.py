@@ -8,6 +8,7 @@ from hemline.cli import bench_events
 from hemline.cli.bench_cluster import cluster_to_measure, item_ids_by_popularity, machine, say
 from hemline.cli.bench_grpc import add_verb_grpc
 from hemline.cli.bench_retrieval import add_verb_retrieval
+from hemline.cli.bench_upserts import add_verb_upserts
 from hemline.cli.cluster import add_backing
 from hemline.cli.verb import Args, Verbs, add_gateway, add_verb, console, print_json
 
@@ -59,6 +60,7 @@ def add_verbs(verbs: Verbs) -> None:
     add_gateway(serve)
     serve.set_defaults(timeout=1.0)
     bench_events.add_verbs(inner)
+    add_verb_upserts(inner)
 
 
 def run_serve(args: Args) -> int:
