@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hemline import metrics
-from hemline.retrieval.exact import ExactIndex
+from hemline.retrieval.exact import ExactIndex, FlatIndex
+from hemline.retrieval.interface import Index
 from hemline.retrieval.spectral import SpectralIndex, head_of
 
 N, DIM = 6_000, 24
-Make = Callable[[np.ndarray], ExactIndex | SpectralIndex]
+Make = Callable[[np.ndarray], Index]
 
 
 def vectors(kind: str, rng: np.random.Generator) -> np.ndarray:
@@ -41,15 +42,19 @@ def one_direction(x: np.ndarray) -> SpectralIndex:
     return SpectralIndex(x, head_of(x)[:, :1])
 
 
+def fp16(x: np.ndarray) -> ExactIndex:
+    return ExactIndex(x, "fp16")
+
+
 INDEXES = {
     (kind, make): (x, make(x))
     for kind in ("clustered", "uneven", "crowded", "one dimension empty")
     for x in (vectors(kind, np.random.default_rng(3)),)
-    for make in (ExactIndex, spectral, one_direction)
+    for make in (ExactIndex, fp16, FlatIndex, spectral, one_direction)
 }
 
 
-@settings(max_examples=360, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(
     index=st.sampled_from(list(INDEXES.values())),
     seed=st.integers(0, 2**32 - 1),
@@ -58,7 +63,7 @@ INDEXES = {
     scale=st.sampled_from([1.0, 1e-3, 1e3]),
 )
 def test_the_k_best_are_the_true_ones(
-    index: tuple[np.ndarray, ExactIndex | SpectralIndex],
+    index: tuple[np.ndarray, Index],
     seed: int,
     k: int,
     allowed_share: float,
@@ -76,7 +81,7 @@ def test_the_k_best_are_the_true_ones(
     np.testing.assert_allclose(scores, best, rtol=1e-4, atol=1e-5 * scale)
 
 
-@pytest.mark.parametrize("make", [ExactIndex, spectral])
+@pytest.mark.parametrize("make", [ExactIndex, fp16, FlatIndex, spectral])
 def test_a_query_of_zeros_finds_k_items_all_the_same(make: Make) -> None:
     _, index = INDEXES["clustered", make]
     rows, scores = index.search(np.zeros(DIM, np.float32), 50, np.ones(N, dtype=bool), N)
@@ -98,7 +103,7 @@ def test_a_guess_too_high_is_made_good_and_counted() -> None:
     assert len(set(rows.tolist())) == k
 
 
-@pytest.mark.parametrize("make", [ExactIndex, spectral])
+@pytest.mark.parametrize("make", [ExactIndex, fp16, FlatIndex, spectral])
 @pytest.mark.parametrize("n", [1, 5, 2_000, 2_001])
 def test_small_catalogues_are_searched_too(n: int, make: Make) -> None:
     x = vectors("plain", np.random.default_rng(0))[:n]

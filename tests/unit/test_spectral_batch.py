@@ -6,8 +6,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hemline.retrieval.interface import Search
 from hemline.retrieval.spectral import SpectralIndex, head_of
-from hemline.retrieval.spectral_batch import Search, SpectralBatch
+from hemline.retrieval.spectral_batch import SpectralBatch
 
 N, DIM = 150_000, 24
 _rng = np.random.default_rng(5)
@@ -27,7 +28,7 @@ def test_each_gets_its_true_best(seed: int, ks: list[int], share: float, scale: 
     rng = np.random.default_rng(seed)
     allowed = rng.random(N) < share
     vectors = np.float32(scale * rng.normal(size=(len(ks), DIM)) * 0.7 ** np.arange(DIM))
-    found = BATCH.search(
+    found = BATCH.search_batch(
         [Search(v, k, allowed, int(allowed.sum())) for v, k in zip(vectors, ks, strict=True)]
     )
     for vector, k, (rows, scores) in zip(vectors, ks, found, strict=True):

@@ -9,15 +9,13 @@ from __future__ import annotations
 import importlib.util
 from typing import Any, Protocol
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 
 from hemline.filters import Mask
-from hemline.retrieval.approximate import ApproximateIndex
-from hemline.retrieval.exact import ExactIndex
-from hemline.retrieval.spectral import SpectralIndex, head_of
-from hemline.retrieval.spectral_batch import Search, SpectralBatch
+from hemline.retrieval.faiss_seam import Flat, bits_of
+from hemline.retrieval.interface import Search
+from hemline.retrieval.kinds import IndexKind, build_index
 from hemline.vectors import F32
 
 Ids = npt.NDArray[np.integer]
@@ -36,35 +34,25 @@ class Contender(Protocol):
 
 
 class Ours:
-    """One of our indexes, alone or with its batches."""
+    """One of our indexes, as the retrieval has it."""
 
     filters = True
     keeps = True
 
-    def __init__(self, vectors: F32, kind: str) -> None:
+    def __init__(self, vectors: F32, kind: IndexKind) -> None:
         self.name = f"hemline {kind}"
         self._all = np.ones(len(vectors), dtype=bool)
-        self._batch: SpectralBatch | None = None
-        self._index: ExactIndex | SpectralIndex | ApproximateIndex
-        if kind == "int8":
-            self._index = ExactIndex(vectors)
-            return
-        exact = SpectralIndex(vectors, head_of(vectors))
-        if kind == "hnsw":
-            self._index = ApproximateIndex(vectors, "hnsw", exact)
-        elif kind == "ivf":
-            self._index = ApproximateIndex(vectors, "ivf", exact)
-        else:
-            self._index, self._batch = exact, SpectralBatch(exact)
+        self._built = build_index(vectors, kind, brief=0)
 
     def search(self, queries: F32, k: int, allowed: Mask | None) -> list[Ids]:
         mask = self._all if allowed is None else allowed
         matching = int(np.count_nonzero(mask))
         most = min(k, matching)
-        if self._batch is not None and len(queries) > 1 and self._batch.suits(k, matching):
+        batches = self._built.batches
+        if batches is not None and len(queries) > 1 and batches.suits(k, matching):
             searches = [Search(query, most, mask, matching) for query in queries]
-            return [rows for rows, _ in self._batch.search(searches)]
-        return [self._index.search(query, most, mask, matching)[0] for query in queries]
+            return [rows for rows, _ in batches.search_batch(searches)]
+        return [self._built.index.search(query, most, mask, matching)[0] for query in queries]
 
 
 class FaissFlat:
@@ -73,17 +61,11 @@ class FaissFlat:
     keeps = False
 
     def __init__(self, vectors: F32) -> None:
-        faiss.omp_set_num_threads(1)
-        self._index = faiss.IndexFlatIP(vectors.shape[1])
-        self._index.add(vectors)
+        self._flat = Flat(vectors)
 
     def search(self, queries: F32, k: int, allowed: Mask | None) -> list[Ids]:
-        parameters = None
-        if allowed is not None:
-            bits = np.packbits(allowed, bitorder="little")
-            selector = faiss.IDSelectorBitmap(len(allowed), faiss.swig_ptr(bits))
-            parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
-        _, found = self._index.search(queries, k, params=parameters)
+        bits = None if allowed is None else bits_of(allowed, int(np.count_nonzero(allowed)))
+        _, found = self._flat.search(queries, k, bits)
         return [row[row >= 0] for row in found]
 
 

@@ -11,6 +11,7 @@ import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 import psutil
@@ -27,11 +28,13 @@ from hemline.bench.contenders import (
 from hemline.bench.vector_sets import VectorSet, drawn_set, real_set
 from hemline.filters import Mask
 from hemline.releases import Release
+from hemline.retrieval.kinds import IndexKind
 from hemline.vectors import F32
 
 K = 100
-INDEXES = ("spectral", "int8", "hnsw", "ivf", "hnswlib", "usearch", "qdrant")
-_GRAPHS = ("hnsw", "ivf", "hnswlib", "usearch")
+OURS: tuple[IndexKind, ...] = ("spectral", "int8", "fp16", "hnsw", "ivf", "ivfpq")
+INDEXES = (*OURS, "hnswlib", "usearch", "qdrant")
+_GRAPHS = ("hnsw", "hnswlib", "usearch")
 _TIE = 1e-5  # scores this near are the same: sums of float32 differ in their order
 
 
@@ -148,10 +151,7 @@ def _contenders(
     """Each with the megabytes it took."""
     items = vectors.items
     makers: dict[str, Callable[[], Contender]] = {
-        "spectral": lambda: Ours(items, "spectral"),
-        "int8": lambda: Ours(items, "int8"),
-        "hnsw": lambda: Ours(items, "hnsw"),
-        "ivf": lambda: Ours(items, "ivf"),
+        **{kind: partial(Ours, items, kind) for kind in OURS},
         "hnswlib": lambda: Hnswlib(items),
         "usearch": lambda: Usearch(items),
         "qdrant": lambda: QdrantLocal(items, place),

@@ -30,7 +30,7 @@ class Config(ServerSettings):
     metrics_port: int = 7201
     log: str = ""  # URL of the event log, for the live items; empty: those of the release for ever
     snapshots: Path | None = None  # folder for snapshots of the live items; None: none are written
-    index: str = "exact"  # its kind, see hemline.retrieval.loaded_release
+    index: str = "auto"  # its kind, see hemline.retrieval.kinds
     search_threads: int = 1  # of catalogues too large to be searched where the call comes in
     gather_ms: float = 1.0  # how long a search may wait for others to share a pass with
     max_waiting_searches: int = 1024  # beyond, RESOURCE_EXHAUSTED

@@ -25,7 +25,8 @@ from hemline.errors import InvalidInputError, ReleaseError
 from hemline.filters import check_filter
 from hemline.live_items import LiveItems, LiveView
 from hemline.releases import Release
-from hemline.retrieval.loaded_release import BRIEF, LoadedRelease, check_kind
+from hemline.retrieval.kinds import BRIEF, check_kind
+from hemline.retrieval.loaded_release import LoadedRelease
 from hemline.retrieval.queue import SearchQueue
 from hemline.retrieval.recall_watch import RecallWatch
 
@@ -40,7 +41,7 @@ class FlatRetrieval:
 
     items: the release, or its live items, which others may share. threads: that search catalogues
     of more than BRIEF items. gather_ms, max_waiting: see `SearchQueue`. kind: of the indexes, one
-    of `loaded_release.KINDS`; raises InvalidInputError for another. watched_share: of the searches,
+    of `kinds.KINDS`; raises InvalidInputError for another. watched_share: of the searches,
     to be worked out again by the `RecallWatch`.
     """
 
@@ -50,7 +51,7 @@ class FlatRetrieval:
         threads: int = 1,
         gather_ms: float = 1.0,
         max_waiting: int = 1024,
-        kind: str = "exact",
+        kind: str = "auto",
         watched_share: float = 0.0,
     ) -> None:
         live = LiveItems(items) if isinstance(items, Release) else items

@@ -9,31 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 
 from hemline import metrics
 from hemline.contracts import NO_ROWS, Hits, Rows, Space, VectorQuery
-from hemline.errors import InvalidInputError
 from hemline.filters import Mask
 from hemline.live_items import LiveItems, LiveView, Matching
-from hemline.retrieval.approximate import ApproximateIndex
-from hemline.retrieval.exact import ExactIndex
-from hemline.retrieval.spectral import SpectralIndex, head_of
-from hemline.retrieval.spectral_batch import Search, SpectralBatch
+from hemline.retrieval.interface import Batches, Search
+from hemline.retrieval.kinds import BuiltIndex, IndexKind, build_index
 from hemline.vectors import F32
 
 _NO_SCORES = np.zeros(0, np.float32)
-
-# A scan of so few items takes half a millisecond, and handing it to a thread a tenth: it runs where
-# it is asked for, and alone.
-BRIEF = 100_000
-
-# exact: the faster of the two exact ones for these vectors. hnsw, ivf: approximate, above BRIEF.
-IndexKind = Literal["exact", "spectral", "int8", "hnsw", "ivf"]
-KINDS: tuple[IndexKind, ...] = get_args(IndexKind)
-AnyIndex = ExactIndex | SpectralIndex | ApproximateIndex
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,29 +37,28 @@ class _Plan:
 class LoadedRelease:
     """The indexes of one release and its live items. Searches run on any number of threads."""
 
-    def __init__(self, items: LiveItems, kind: IndexKind = "exact") -> None:
+    def __init__(self, items: LiveItems, kind: IndexKind = "auto") -> None:
         self.items = items
         self.release = items.release
         self.kind = kind
-        self._indexes: dict[Space, AnyIndex] = {
-            "tower": _index_of(self.release.item_tower, kind),
-            "content": _index_of(self.release.item_content, kind),
+        self._built: dict[Space, BuiltIndex] = {
+            "tower": build_index(self.release.item_tower, kind),
+            "content": build_index(self.release.item_content, kind),
         }
-        self._batches: dict[Space, SpectralBatch] = {
-            space: SpectralBatch(index)
-            for space, index in self._indexes.items()
-            if isinstance(index, SpectralIndex) and index.items > BRIEF
+        self._batches: dict[Space, Batches] = {
+            space: built.batches
+            for space, built in self._built.items()
+            if built.batches is not None
         }
 
     def dim(self, space: Space) -> int:
         """Length of the vectors of a space."""
-        return self._indexes[space].dim
+        return self._built[space].index.dim
 
     def memory_bytes(self) -> int:
         """Bytes of vectors and codes held."""
         changed = self.items.view.changed
-        indexes = sum(index.memory_bytes for index in self._indexes.values())
-        indexes += sum(batch.memory_bytes for batch in self._batches.values())
+        indexes = sum(built.memory_bytes for built in self._built.values())
         return indexes + changed.content.nbytes + changed.tower.nbytes
 
     def search(self, query: VectorQuery) -> Hits:
@@ -102,7 +88,7 @@ class LoadedRelease:
                     )
                     for plan in suited
                 ]
-                of_release |= zip(suited, batch.search(searches), strict=True)
+                of_release |= zip(suited, batch.search_batch(searches), strict=True)
         return [self._answer(plan, of_release.get(plan)) for plan in plans]
 
     def _plan(self, query: VectorQuery, view: LiveView) -> _Plan:
@@ -137,7 +123,7 @@ class LoadedRelease:
             rows, scores = of_release
         elif matching.base_count:
             most = min(k, matching.base_count)
-            index = self._indexes[space]
+            index = self._built[space].index
             rows, scores = index.search(vector, most, matching.base, matching.base_count)
         if not len(matching.slots):
             return rows, scores
@@ -149,29 +135,6 @@ class LoadedRelease:
             rows, scores = rows[nearest], scores[nearest]
         order = np.argsort(-scores, kind="stable")[:k]
         return rows[order], scores[order]
-
-
-def check_kind(kind: str) -> IndexKind:
-    """Raises InvalidInputError for a kind of index that there is none of."""
-    if kind not in KINDS:
-        raise InvalidInputError("index", f"{kind!r} is not one of {', '.join(KINDS)}")
-    return kind
-
-
-def _index_of(vectors: F32, kind: IndexKind) -> AnyIndex:
-    if kind == "int8":
-        return ExactIndex(vectors)
-    head = head_of(vectors)
-    # The faster of two exact indexes: one reads few dimensions, the other few bits.
-    few_directions = 2 * head.shape[1] <= vectors.shape[1]
-    exact = (
-        SpectralIndex(vectors, head)
-        if few_directions or kind == "spectral"
-        else ExactIndex(vectors)
-    )
-    if kind in ("hnsw", "ivf") and len(vectors) > BRIEF:
-        return ApproximateIndex(vectors, kind, exact)
-    return exact
 
 
 def _without(matching: Matching, exclude: Rows, view: LiveView) -> Matching:

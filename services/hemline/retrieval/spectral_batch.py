@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hemline import metrics
 from hemline.contracts import Rows
-from hemline.filters import Mask
+from hemline.retrieval.interface import Search
 from hemline.retrieval.spectral import SpectralIndex
 from hemline.vectors import F32
 
@@ -31,16 +30,6 @@ _BLOCK = 65_536  # items: with 16 queries 4 MB of bounds
 
 _CERTIFIED = metrics.SEARCH_SCANS.labels("batch")
 _NOT_CERTIFIED = metrics.SEARCH_SCANS.labels("batch_then_alone")
-
-
-@dataclass(frozen=True, eq=False)
-class Search:
-    """vector: float32 (d,). allowed: bool (n,); matching: how many are True, at least k."""
-
-    vector: F32
-    k: int
-    allowed: Mask
-    matching: int
 
 
 class SpectralBatch:
@@ -60,7 +49,7 @@ class SpectralBatch:
         """Whether so much matches that a pass over all items is worth it."""
         return matching > self._index.few(k)
 
-    def search(self, searches: Sequence[Search]) -> list[tuple[Rows, F32]]:
+    def search_batch(self, searches: Sequence[Search]) -> list[tuple[Rows, F32]]:
         """For each the k best allowed rows, best first, with their inner products."""
         vectors = np.stack([search.vector for search in searches])
         guesses = self._guesses(searches, vectors)

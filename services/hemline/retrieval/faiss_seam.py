@@ -1,0 +1,146 @@
+"""All that is said to FAISS, so that it is imported here and nowhere else.
+
+Each class holds one of its indexes and answers one query with rows, best first; which rows may be
+found is a bitmap. What FAISS cannot do is not papered over here: `hemline.retrieval.approximate`
+and `hemline.retrieval.on_gpu` know what to ask instead.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+
+from hemline.filters import Mask
+from hemline.vectors import F32
+
+FoundRows = npt.NDArray[np.int64]
+Bits = npt.NDArray[np.uint8]
+
+_TRAINED_ON = 50  # items a list, for the partition's centres
+
+
+def bits_of(allowed: Mask, matching: int) -> Bits | None:
+    """The bitmap of what may be found; None where that is everything."""
+    return None if matching == len(allowed) else np.packbits(allowed, bitorder="little")
+
+
+class Flat:
+    """All vectors in float32."""
+
+    def __init__(self, vectors: F32) -> None:
+        faiss.omp_set_num_threads(1)
+        self._index = faiss.IndexFlatIP(vectors.shape[1])
+        self._index.add(vectors)
+
+    def search(self, vectors: F32, k: int, bits: Bits | None) -> tuple[F32, FoundRows]:
+        """Scores and rows (b, k) of vectors (b, d), best first; row -1 where fewer than k match."""
+        parameters = None
+        if bits is not None:
+            parameters = faiss.SearchParameters(sel=_selector(bits))  # type: ignore[call-arg]
+        return self._index.search(vectors, k, params=parameters)
+
+
+class OneList:
+    """Codes of all items in one inverted list: only IndexIVF scans for a threshold at full speed.
+
+    coding: "int8" takes integers in [-127, 127], of items and queries alike, as FAISS computes
+    integer products of them; "fp16" takes any vectors up to 65,504.
+    """
+
+    def __init__(self, vectors: F32, coding: str) -> None:
+        faiss.omp_set_num_threads(1)
+        dim = vectors.shape[1]
+        kinds = faiss.ScalarQuantizer
+        kind = kinds.QT_8bit_direct_signed if coding == "int8" else kinds.QT_fp16
+        self._coarse = faiss.IndexFlatIP(dim)  # kept here: FAISS does not own it
+        self._coarse.add(np.zeros((1, dim), dtype=np.float32))
+        self._index = faiss.IndexIVFScalarQuantizer(
+            self._coarse, dim, 1, kind, faiss.METRIC_INNER_PRODUCT, False
+        )
+        self._index.train(vectors)
+        self._index.add(vectors)
+
+    @property
+    def memory_bytes(self) -> int:
+        return int(self._index.ntotal) * int(self._index.sa_code_size())
+
+    def reaching(self, vector: F32, threshold: float, bits: Bits | None) -> FoundRows:
+        """The rows, in no order, whose product with a vector (d,) is above a threshold."""
+        parameters = None
+        if bits is not None:
+            selector = _selector(bits)
+            parameters = faiss.SearchParametersIVF(sel=selector, nprobe=1)  # type: ignore[call-arg]
+        _, _, found = self._index.range_search(vector[None], threshold, params=parameters)
+        return found
+
+
+class Graph:
+    """HNSW. links: of each item, twice as many at its ground."""
+
+    max_k: int | None = None
+
+    def __init__(self, vectors: F32, links: int, ef_construction: int) -> None:
+        faiss.omp_set_num_threads(1)
+        self._links = links
+        self._index = faiss.IndexHNSWFlat(vectors.shape[1], links, faiss.METRIC_INNER_PRODUCT)
+        self._index.hnsw.efConstruction = ef_construction
+        self._index.add(vectors)
+
+    @property
+    def memory_bytes(self) -> int:
+        a_vector = 4 * int(self._index.d)
+        return int(self._index.ntotal) * (a_vector + 2 * 4 * self._links + 8 + 4)
+
+    def search(self, vector: F32, k: int, effort: int, bits: Bits | None) -> FoundRows:
+        """Up to k rows; effort: efSearch."""
+        selector = _selector(bits)
+        parameters = faiss.SearchParametersHNSW(sel=selector, efSearch=effort)  # type: ignore[attr-defined]
+        # A heap of candidates is faster than FAISS's array of them, but there it forgets the filter.
+        parameters.bounded_queue = bits is not None
+        _, found = self._index.search(vector[None], k, params=parameters)
+        rows: FoundRows = found[0]
+        return rows[rows >= 0]
+
+
+class Lists:
+    """IVF. coding: "flat" keeps the vectors in float32, "pq" four bits of each dimension."""
+
+    max_k: int | None = None
+
+    def __init__(self, vectors: F32, coding: str) -> None:
+        faiss.omp_set_num_threads(1)
+        n, dim = vectors.shape
+        self.lists = max(1, min(int(4 * math.sqrt(n)), n // _TRAINED_ON))
+        metric = faiss.METRIC_INNER_PRODUCT
+        self._coarse = faiss.IndexFlatIP(dim)  # kept here: FAISS does not own it
+        self._index: Any
+        if coding == "flat":
+            self._index = faiss.IndexIVFFlat(self._coarse, dim, self.lists, metric)
+        else:
+            self._index = faiss.IndexIVFPQFastScan(self._coarse, dim, self.lists, dim, 4, metric)
+        stride = max(1, n // (self.lists * _TRAINED_ON))
+        self._index.train(np.ascontiguousarray(vectors[::stride]))
+        self._index.add(vectors)
+
+    @property
+    def memory_bytes(self) -> int:
+        return int(self._index.ntotal) * (int(self._index.sa_code_size()) + 8)
+
+    def search(self, vector: F32, k: int, effort: int, bits: Bits | None) -> FoundRows:
+        """Up to k rows; effort: how many lists are looked at."""
+        selector = _selector(bits)
+        parameters = faiss.SearchParametersIVF(sel=selector, nprobe=effort)  # type: ignore[call-arg]
+        _, found = self._index.search(vector[None], k, params=parameters)
+        rows: FoundRows = found[0]
+        return rows[rows >= 0]
+
+
+def _selector(bits: Bits | None) -> Any:
+    if bits is None:
+        return None
+    # FAISS keeps no more than the pointer; `bits` outlives the search, whose caller has it.
+    return faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
