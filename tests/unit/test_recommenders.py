@@ -29,6 +29,7 @@ from hemline_training.recommenders.low_rank import Ials
 from hemline_training.recommenders.memory_cf import ItemNeighbours, Rp3Beta, UserNeighbours
 from hemline_training.recommenders.neural_cf import NeuralCF
 from hemline_training.recommenders.ranker import Ranker
+from hemline_training.recommenders.sequences import SequentialNeighbours
 
 GROUPS, GROUP_USERS, GROUP_ITEMS = 3, 14, 7
 USERS, ITEMS = GROUPS * GROUP_USERS, GROUPS * GROUP_ITEMS
@@ -71,6 +72,7 @@ COLLABORATIVE: dict[str, Callable[[int], Recommender]] = {
     "item-knn-shrunk": lambda seed: ItemNeighbours(k=10, shrinkage=5.0, user_power=1.0),
     "user-knn": lambda seed: UserNeighbours(k=10),
     "rp3beta": lambda seed: Rp3Beta(k=10),
+    "near": lambda seed: SequentialNeighbours(window=6),
     "ials": lambda seed: Ials(factors=6, unobserved=0.1, regularisation=0.01, seed=seed),
     "blend": lambda seed: Blend(
         {"ease": lambda: Ease(1.0), "user-knn": lambda: UserNeighbours(k=10)}, k=3, seed=seed
@@ -116,6 +118,7 @@ def small_matrix() -> Feedback:
         likes=csr_matrix(likes),
         ratings=csr_matrix(likes * (1 + np.arange(ITEMS) % 5)),
         times_ms=times,
+        places=csr_matrix(likes.astype(np.int64) * np.arange(1, ITEMS + 1)),
         users=pa.table({"age_group": age_groups, "gender": ["female"] * USERS}),
         items=pa.table({"item_id": [f"i{row}" for row in range(ITEMS)]}),
         content=content.astype(np.float32),
@@ -150,7 +153,8 @@ def test_a_stranger_with_part_of_a_groups_items_gets_the_rest_of_them(name, fitt
     likes = np.zeros((GROUPS, ITEMS), np.float32)
     for group in range(GROUPS):
         likes[group, group * GROUP_ITEMS : group * GROUP_ITEMS + 4] = 1
-    scores = fitted(name).fold_in(Feedback(likes=csr_matrix(likes)))
+    places = csr_matrix(likes.astype(np.int64) * np.arange(1, ITEMS + 1))
+    scores = fitted(name).fold_in(Feedback(likes=csr_matrix(likes), places=places))
     scores[likes > 0] = -np.inf
     best = np.argsort(-scores, axis=1)[:, : GROUP_ITEMS - 4]
     for group in range(GROUPS):
@@ -208,6 +212,7 @@ def test_a_user_and_an_item_without_events_harm_nobody(name):
             likes=wider,
             ratings=wider,
             times_ms=(wider * 1_700_000_000_000).astype(np.int64),
+            places=wider.astype(np.int64),
             content=np.vstack([feedback.content, np.zeros((1, 8))]).astype(np.float32),
             users=pa.table({"age_group": ["18-24"] * (USERS + 1), "gender": [None] * (USERS + 1)}),
         )

@@ -82,11 +82,16 @@ def cases_at(
     return Cases(users, known.histories(users, limit), targets.tocsr()[users])
 
 
-def hold_out(likes: csr_matrix, share: float, seed: int) -> tuple[csr_matrix, csr_matrix]:
-    """(kept, held) of a matrix: of every user with two likes or more this share, at least one."""
+def hold_out(
+    likes: csr_matrix, share: float, seed: int, places: csr_matrix | None = None
+) -> tuple[csr_matrix, csr_matrix]:
+    """(kept, held) of a matrix: of every user with two likes or more this share, at least one.
+
+    Drawn at random; with places (`Feedback.places`), the latest likes.
+    """
     counts = np.diff(likes.indptr)
     owner = np.repeat(np.arange(likes.shape[0]), counts)
-    drawn = np.random.default_rng(seed).random(likes.nnz)
+    drawn = np.random.default_rng(seed).random(likes.nnz) if places is None else -places.data
     place = np.empty(likes.nnz, dtype=np.int64)
     order = np.lexsort((drawn, owner))
     place[order] = np.arange(likes.nnz) - np.repeat(likes.indptr[:-1], counts)

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from hemline.errors import NotFoundError
 from hemline_training.recommenders.base import Feedback, Recommender
 from hemline_training.recommenders.baselines import MostPopular, RecentPopular, SegmentPopular
-from hemline_training.recommenders.blended import Blend, linear_parts, sparse_parts
+from hemline_training.recommenders.blended import Blend, linear_parts, ordered_parts, sparse_parts
 from hemline_training.recommenders.content import ContentCosine
 from hemline_training.recommenders.ease import Ease
 from hemline_training.recommenders.explicit import BiasedMf
 from hemline_training.recommenders.graph_filters import bspm, gf_cf
 from hemline_training.recommenders.low_rank import Ials
 from hemline_training.recommenders.memory_cf import ItemNeighbours, Rp3Beta, UserNeighbours
+from hemline_training.recommenders.sequences import SequentialNeighbours
 
 __all__ = ["MODELS", "Feedback", "Recommender", "recommender"]
 
@@ -32,6 +33,10 @@ MODELS: dict[str, Callable[[int], Recommender]] = {
     "user-knn": lambda seed: UserNeighbours(k=400, item_power=1.0),
     "user-pearson": lambda seed: UserNeighbours(similarity="pearson"),
     "rp3beta": lambda seed: Rp3Beta(k=1000, alpha=0.6, beta=0.3),
+    "near": lambda seed: SequentialNeighbours(),
+    "rp3beta-recent": lambda seed: Rp3Beta(k=1000, alpha=0.6, beta=0.3, recency=0.5),
+    "bspm-recent": lambda seed: bspm(seed, recency=0.5),
+    "ials-recent": lambda seed: Ials(recency=0.8, seed=seed),
     "ease": lambda seed: Ease(),
     "gf-cf": gf_cf,
     "bspm": bspm,
@@ -40,6 +45,7 @@ MODELS: dict[str, Callable[[int], Recommender]] = {
     "mf-sgd": lambda seed: BiasedMf("sgd", seed=seed),
     "blend": lambda seed: Blend(linear_parts(seed), seed=seed),
     "blend-sparse": lambda seed: Blend(sparse_parts(), seed=seed),
+    "blend-ordered": lambda seed: Blend(ordered_parts(seed), held=0.2, latest=True, seed=seed),
     "content": lambda seed: ContentCosine(),
     "tfidf": lambda seed: _tfidf(seed),
     "ncf-bce": lambda seed: _neural_cf("bce", seed),

@@ -34,6 +34,8 @@ class Feedback:
     likes: float32 CSR (n_users, n_items), > 0 where the user took to the item (1, or a weight).
     ratings: the same shape, explicit ratings, where there are any; a rated item need not be liked.
     times_ms: int64 CSR (n_users, n_items), the user's last event with the item, Unix milliseconds.
+    places: int64 CSR with the cells of likes, > 0 and growing with the time of the user's last
+    event with the item, or in file order where times are unknown; None where there is no order.
     users, items: one row a user or item, in matrix order, with the columns of the imported data
     (`hemline_training.data.schema`). content: float32 (n_items, d), unit norm, zeros where unknown.
     now_ms: the moment as of which is predicted; "recent" counts back from here.
@@ -42,6 +44,7 @@ class Feedback:
     likes: csr_matrix
     ratings: csr_matrix | None = None
     times_ms: csr_matrix | None = None
+    places: csr_matrix | None = None
     users: pa.Table | None = field(default=None, repr=False)
     items: pa.Table | None = field(default=None, repr=False)
     content: F32 | None = field(default=None, repr=False)
@@ -51,6 +54,7 @@ class Feedback:
         for name, rows, what in (
             ("ratings", self.ratings, "likes"),
             ("times_ms", self.times_ms, "likes"),
+            ("places", self.places, "likes"),
         ):
             if rows is not None and rows.shape != self.likes.shape:
                 raise InvalidInputError(name, f"is {rows.shape}, {what} is {self.likes.shape}")
@@ -78,7 +82,25 @@ class Feedback:
             likes=self.likes[rows],
             ratings=None if self.ratings is None else self.ratings[rows],
             times_ms=None if self.times_ms is None else self.times_ms[rows],
+            places=None if self.places is None else self.places[rows],
             users=None if self.users is None else self.users.take(pa.array(rows)),
+        )
+
+    def keeping(self, kept: csr_matrix) -> Feedback:
+        """What was known when only `kept` of the likes were there: their times and places, too, and
+        no ratings, which nothing ties to likes."""
+
+        def of_kept(values: csr_matrix | None) -> csr_matrix | None:
+            if values is None:
+                return None
+            return csr_matrix(csr_matrix(values.multiply(kept > 0)).astype(np.int64))
+
+        return replace(
+            self,
+            likes=kept,
+            ratings=None,
+            times_ms=of_kept(self.times_ms),
+            places=of_kept(self.places),
         )
 
 

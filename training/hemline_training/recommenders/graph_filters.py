@@ -21,6 +21,7 @@ from scipy.sparse.linalg import svds
 
 from hemline.vectors import F32
 from hemline_training.recommenders.base import Feedback, Recommender, blocks
+from hemline_training.recommenders.recency import weighed
 
 
 @dataclass
@@ -29,7 +30,8 @@ class GraphFilter(Recommender):
 
     rank: singular vectors in L. low_pass: α or β, 0 for none. sharpening: T, with `order` terms.
     user_power, item_power: the exponents of the degrees in R̃, ½ in both papers; L keeps the item's
-    exponent. seed: of the singular vectors' start.
+    exponent. recency: of the history that is filtered, see `recency.weighed`. seed: of the singular
+    vectors' start.
     """
 
     rank: int = 256
@@ -38,6 +40,7 @@ class GraphFilter(Recommender):
     order: int = 4
     user_power: float = 0.5
     item_power: float = 0.5
+    recency: float = 0.0
     seed: int = 0
 
     def _fit(self, feedback: Feedback) -> None:
@@ -64,7 +67,7 @@ class GraphFilter(Recommender):
             self._into = self._out_of = np.zeros((0, x.shape[1]), dtype=np.float32)
 
     def fold_in(self, newcomers: Feedback) -> F32:
-        x = (newcomers.likes > 0).astype(np.float32)
+        x = weighed(newcomers, self.recency)
         out = np.empty(x.shape, dtype=np.float32)
         for part in blocks(len(out), out.shape[1], 32 << 20):
             out[part] = self._filter(x[part])
@@ -91,9 +94,9 @@ def gf_cf(seed: int = 0) -> GraphFilter:
     return GraphFilter(rank=256, low_pass=0.3, seed=seed)
 
 
-def bspm(seed: int = 0) -> GraphFilter:
+def bspm(seed: int = 0, recency: float = 0.0) -> GraphFilter:
     """BSPM with its authors' settings for Gowalla."""
-    return GraphFilter(rank=448, low_pass=0.2, sharpening=2.5, seed=seed)
+    return GraphFilter(rank=448, low_pass=0.2, sharpening=2.5, recency=recency, seed=seed)
 
 
 def _power(degrees: npt.NDArray[np.float32], exponent: float) -> npt.NDArray[np.float64]:

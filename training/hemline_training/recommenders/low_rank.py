@@ -19,11 +19,16 @@ from scipy.sparse import csr_matrix
 
 from hemline.vectors import F32
 from hemline_training.recommenders.base import Feedback, Recommender, blocks
+from hemline_training.recommenders.recency import weighed
 
 
 @dataclass
 class Ials(Recommender):
-    """unobserved: α₀. regularisation: λ, times (degree + α₀ other side)^frequency."""
+    """unobserved: α₀. regularisation: λ, times (degree + α₀ other side)^frequency.
+
+    recency: of the confidence in each like when a user is folded in (`recency.weighed`); users of
+    the fitted feedback are then folded in, too.
+    """
 
     factors: int = 256
     unobserved: float = 0.1
@@ -32,6 +37,7 @@ class Ials(Recommender):
     iterations: int = 6
     steps: int = 3
     fold_in_steps: int = 10
+    recency: float = 0.0
     seed: int = 0
     progress: Callable[[int], None] = lambda iteration: None
 
@@ -50,10 +56,12 @@ class Ials(Recommender):
         self.user_factors = users
 
     def score(self, users: np.typing.ArrayLike) -> F32:
+        if self.recency:
+            return super().score(users)
         return np.asarray(self.user_factors[np.asarray(users)] @ self.item_factors.T)
 
     def fold_in(self, newcomers: Feedback) -> F32:
-        x = (newcomers.likes > 0).astype(np.float32)
+        x = weighed(newcomers, self.recency)
         users = np.zeros((x.shape[0], self.factors), dtype=np.float32)
         self._half_step(users, self.item_factors, x, self.fold_in_steps)
         return np.asarray(users @ self.item_factors.T)
@@ -70,9 +78,10 @@ class Ials(Recommender):
 
 
 def solve(rows: F32, likes: csr_matrix, fixed: F32, gram: F32, weight: F32, steps: int) -> None:
-    """Conjugate gradients on (gram + Σ_liked h hᵗ + weight I) w = Σ_liked h, for all rows at once.
+    """Conjugate gradients on (gram + Σ_liked c h hᵗ + weight I) w = Σ_liked c h, rows at once.
 
-    rows: (b, f), the start, overwritten. likes: CSR (b, m), ones. fixed: (m, f). weight: (b, 1).
+    rows: (b, f), the start, overwritten. likes: CSR (b, m) of the confidences c. fixed: (m, f).
+    weight: (b, 1).
     """
 
     def times(v: F32) -> F32:
@@ -94,10 +103,11 @@ def solve(rows: F32, likes: csr_matrix, fixed: F32, gram: F32, weight: F32, step
 
 
 def _at_likes(likes: csr_matrix, v: F32, fixed: F32, chunk: int = 2_048) -> csr_matrix:
-    """v · h at every like: CSR with the pattern of `likes`."""
+    """c v · h at every like: CSR with the pattern of `likes`."""
     owner = np.repeat(np.arange(likes.shape[0]), np.diff(likes.indptr))
     values = np.empty(likes.nnz, dtype=np.float32)
     for start in range(0, likes.nnz, chunk):
         part = slice(start, start + chunk)
         values[part] = np.einsum("ef,ef->e", v[owner[part]], fixed[likes.indices[part]])
+    values *= likes.data
     return csr_matrix((values, likes.indices, likes.indptr), shape=likes.shape)

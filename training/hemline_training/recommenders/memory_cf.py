@@ -18,6 +18,7 @@ from scipy.sparse import csr_matrix, diags_array, vstack
 
 from hemline.vectors import F32
 from hemline_training.recommenders.base import Feedback, Recommender
+from hemline_training.recommenders.recency import weighed
 
 ROWS = 1024
 
@@ -27,7 +28,8 @@ class ItemNeighbours(Recommender):
     """Σ of the similarities of an item to those of the history.
 
     similarity: "cosine" or "pearson". power: exponent of the norms, ½ for the cosine proper; below
-    it popular items gain. user_power: users count 1 / (likes)^user_power each.
+    it popular items gain. user_power: users count 1 / (likes)^user_power each. recency: of the
+    history, see `recency.weighed`.
     """
 
     k: int = 100
@@ -35,6 +37,7 @@ class ItemNeighbours(Recommender):
     shrinkage: float = 0.0
     power: float = 0.5
     user_power: float = 0.0
+    recency: float = 0.0
 
     def _fit(self, feedback: Feedback) -> None:
         x = _values(feedback, self.similarity)
@@ -43,7 +46,7 @@ class ItemNeighbours(Recommender):
         self._similar = nearest(x.T.tocsr(), self.k, self.power, self.shrinkage, self.similarity)
 
     def fold_in(self, newcomers: Feedback) -> F32:
-        x = (newcomers.likes > 0).astype(np.float32)
+        x = weighed(newcomers, self.recency)
         # Rows of `_similar` are the items to be scored, each with its own k neighbours.
         return np.asarray((x @ self._similar.T).todense(), dtype=np.float32)
 
@@ -53,7 +56,8 @@ class UserNeighbours(Recommender):
     """Σ of what the k most similar users like, each weighted by similarity ** amplify.
 
     A newcomer is compared with everybody. item_power: items count 1 / (users)^item_power each in a
-    comparison, so that sharing a rare item says more than sharing a popular one.
+    comparison, so that sharing a rare item says more than sharing a popular one. recency: of the
+    histories that are compared.
     """
 
     k: int = 200
@@ -62,6 +66,7 @@ class UserNeighbours(Recommender):
     power: float = 0.5
     item_power: float = 0.0
     amplify: float = 1.0
+    recency: float = 0.0
 
     def _fit(self, feedback: Feedback) -> None:
         self._likes = (feedback.likes > 0).astype(np.float32)
@@ -78,7 +83,12 @@ class UserNeighbours(Recommender):
         return np.asarray((self._mine[np.asarray(users)] @ self._likes).todense(), np.float32)
 
     def _compared(self, feedback: Feedback) -> csr_matrix:
-        return csr_matrix(_values(feedback, self.similarity) @ diags_array(self._weight))
+        return csr_matrix(self._values(feedback) @ diags_array(self._weight))
+
+    def _values(self, feedback: Feedback) -> csr_matrix:
+        if self.recency:
+            return weighed(feedback, self.recency)
+        return _values(feedback, self.similarity)
 
     def _similar(self, rows: csr_matrix, excluded: bool) -> csr_matrix:
         found = nearest(
@@ -98,11 +108,13 @@ class Rp3Beta(Recommender):
     """The three-step walk user -> item -> user -> item.
 
     alpha: exponent of the steps' probabilities. beta: of the popularity they are divided by.
+    recency: of the history.
     """
 
     k: int = 200
     alpha: float = 1.0
     beta: float = 0.6
+    recency: float = 0.0
 
     def _fit(self, feedback: Feedback) -> None:
         x = (feedback.likes > 0).astype(np.float32)
@@ -113,8 +125,8 @@ class Rp3Beta(Recommender):
         self._walk = _best_products(csr_matrix(to_user), arrive, self.k)
 
     def fold_in(self, newcomers: Feedback) -> F32:
-        """The first step is as likely for every item of a history and orders nothing."""
-        x = (newcomers.likes > 0).astype(np.float32)
+        """Without recency, the first step is as likely for every item of a history."""
+        x = weighed(newcomers, self.recency)
         return np.asarray((x @ self._walk).todense(), dtype=np.float32)
 
 

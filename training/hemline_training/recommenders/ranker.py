@@ -60,13 +60,7 @@ class Ranker(Recommender):
             )
         rng = np.random.default_rng(self.seed)
         cases = rng.permutation(cases)[: self.users]
-        times = feedback.times_ms
-        past = replace(
-            feedback,
-            likes=kept,
-            ratings=None,
-            times_ms=None if times is None else _only(times, kept),
-        )
+        past = feedback.keeping(kept)
         self._features = RankFeatures.of(past)
         first = {name: make().fit(past) for name, make in self.parts.items()}
         learn, calibrate = np.split(cases, [len(cases) * 4 // 5])
@@ -208,9 +202,3 @@ def calibration_error(probability: F32, liked: npt.NDArray[np.bool_], bins: int 
         if len(part)
     ]
     return float(np.sum(gaps) / max(len(order), 1))
-
-
-def _only(times: Any, kept: Any) -> Any:
-    """The times of the pairs that are in `kept`."""
-    cells = (kept > 0).astype(np.int64).tocsr()
-    return times.multiply(cells).tocsr().astype(np.int64)
