@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
+from hemline.catalogue import Catalogue, Item, items_table
 from hemline.cli.__main__ import main
-from hemline.errors import DataError, InvalidInputError
+from hemline.errors import CatalogueError, DataError, InvalidInputError
+from hemline.releases import Release, open_release, promote
+from hemline_training.demo_catalogue import write_demo_catalogue
+from hemline_training.pipeline import TrainConfig, train
 from hemline_training.report.charts import Bar, Dot, Line, bars, lines, scatter, ticks
+from hemline_training.report.cluster_section import clusters
+from hemline_training.report.comparison_section import comparison
 from hemline_training.report.elements import Html, element, table
 from hemline_training.report.evaluated import Evaluation, Model, of_release, read_evaluations
+from hemline_training.report.loss_section import losses
+from hemline_training.report.map_section import item_map, same_as_nearest
+from hemline_training.report.model_lists import Served
+from hemline_training.report.persona_section import recommendations
+from hemline_training.report.personas import make_personas
+from hemline_training.report.pictures import Pictures, data_uri
 from hemline_training.report.published import published
+from hemline_training.report.segment_section import segments
 from hemline_training.report.story import ReportConfig, write_report
+from tiny_release import tiny_encoder
 
+TITLE = "Slim <i>jeans</i> & co"
 SEGMENTS = {"0": 0.01, "1": 0.02, "2-4": 0.03}
 
 
@@ -90,7 +111,7 @@ def test_the_first_words_name_the_winner_and_whether_its_lead_may_be_chance(tmp_
     unsure = evaluation(tmp_path, "unsure", paired=[{**pair, "ci": [-0.01, 0.11]}])
     _, text = report_of(tmp_path, sure, unsure)
     header = words(parsed(text).find(".//header"))
-    assert "On sure, ease is best of 2 (NDCG@20 0.1000), 2.0 times most popular" in header
+    assert "sure: ease is best of 2 (NDCG@20 0.1000), 2.0 times most popular" in header
     assert "its lead over popular is more than chance (0.0400 to 0.0600)" in header
     assert "its lead over popular may be chance" in header
 
@@ -132,10 +153,7 @@ def test_markup_in_a_name_is_shown_and_not_obeyed(tmp_path):
 
 
 def test_without_evaluations_the_page_says_how_to_get_them():
-    from hemline_training.report.comparison_section import comparison
-    from hemline_training.report.segment_section import segments
-
-    for section in (comparison([]), segments([])):
+    for section in (comparison([]), segments([]), losses([], None)):
         assert not section.complete
         assert "hemline evaluate" in section.body
 
@@ -223,6 +241,158 @@ def test_a_map_gives_each_group_colour_shape_box_and_titles():
 def test_a_table_can_be_scrolled_by_keyboard():
     tree = ElementTree.fromstring(table(["model", "x"], [["a", "1"]], "All"))
     assert tree.get("tabindex") == "0" and tree.get("aria-label") == "All"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small drawn shop with a release that was trained on it; the first title holds markup."""
+    folder = tmp_path_factory.mktemp("home")
+    catalogue = folder / "catalogue-demo"
+    write_demo_catalogue(catalogue, items=240, progress=False)
+    items = pq.read_table(catalogue / "items.parquet")
+    titles = [TITLE, *items["title"].to_pylist()[1:]]
+    place = items.column_names.index("title")
+    items = items.set_column(place, items.schema.field("title"), pa.array(titles))
+    pq.write_table(items, catalogue / "items.parquet")
+    config = TrainConfig(catalogue, folder, users=300, quick=True, threads=1)
+    release = train(config, tiny_encoder(16), Console(file=io.StringIO()))
+    promote(folder / "releases", release.id)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(home: Path) -> tuple[dict[str, Any], str]:
+    """The report of that release, photos and all."""
+    release = open_release(home / "releases")
+    return report_of(home, release=release, catalogue=home / "catalogue-demo")
+
+
+def test_the_report_of_a_release_has_every_section_whole(whole):
+    done, text = whole
+    page = parsed(text)
+    anchors = ("comparison", "segments", "losses", "map", "clusters", "recommendations")
+    assert done["sections"] == dict.fromkeys(anchors, True)
+    assert [section.get("id") for section in page.iter("section")] == list(anchors)
+    assert done["bytes"] < 5_000_000 and "http:" not in text and "https:" not in text
+    for svg in page.iter("svg"):  # every drawing is either described or decoration
+        assert svg.get("aria-hidden") == "true" or svg.get("aria-label"), svg.attrib
+
+
+def test_markup_in_a_title_is_shown_and_not_obeyed(whole):
+    page = parsed(whole[1])
+    assert TITLE in "".join(page.itertext()) and not list(page.iter("i"))
+
+
+def test_every_persona_and_model_has_its_list_with_photos(whole):
+    section = parsed(whole[1]).find(".//section[@id='recommendations']")
+    assert section is not None
+    personas = section.findall(".//div[@class='persona']")
+    names = [words(persona.find("h3")) for persona in personas]
+    assert names == [
+        "A newcomer",
+        "One click",
+        "Five clicks on one kind",
+        "Known from elsewhere",
+    ]
+    rows = [[words(h) for h in persona.findall("./div[@class='row']//h4")] for persona in personas]
+    every = ["Most popular", "Content", "Item-CF", "iALS", "Two-tower", "Blend"]
+    assert rows == [
+        ["Most popular", "Blend"],
+        every,
+        every,
+        ["Most popular", "Content", "Two-tower", "Blend"],
+    ]
+    for shelf in section.findall(".//div[@class='row']/ul"):
+        pictures = [img.get("src", "") for img in shelf.iter("img")]
+        assert len(pictures) == 8 and all(p.startswith("data:image/jpeg;base64,") for p in pictures)
+    five = personas[2].find("./div[@class='history']")
+    assert five is not None and len(list(five.iter("img"))) == 5
+
+
+def test_the_towers_losses_are_drawn_and_an_older_release_says_it_has_none(home):
+    release = open_release(home / "releases")
+    assert "Serving uses as many epochs" in losses([], release).body
+    older = Release(release.folder, {**release.manifest, "tower_history": []})
+    assert "was trained before its losses were kept" in losses([], older).body
+
+
+def test_losses_of_models_are_shares_of_their_first_and_gaps_stay_gaps():
+    falling = Evaluation(
+        "shop", "time", 0, [Model("lightgcn", {}, losses=[[4.0, 2.0], [2.0, 1.0]])]
+    )
+    body = losses([falling], None).body
+    assert "lightgcn from 100 to 50" in ElementTree.fromstring(f"<p>{body}</p>").find(".//svg").get(
+        "aria-label"
+    )
+    gaps = ElementTree.fromstring(
+        f"<p>{lines([Line('a', [float('nan'), 1.0, 3.0])], 'x', 'y')}</p>"
+    )
+    path = next(p for p in gaps.iter("path") if "curve" in p.get("class", ""))
+    assert path.get("d", "").startswith("M50.00") and path.get("d", "").count("L") == 1
+
+
+def test_lists_hold_nothing_of_the_history_and_no_item_twice(home):
+    release = open_release(home / "releases")
+    served = Served.of(release)
+    personas = make_personas(release.catalogue, served.models.popularity)
+    for persona in personas[:3]:
+        for name, rows in served.lists(persona.rows, None, 8).items():
+            assert len(set(rows)) == 8 and not set(rows) & set(persona.rows), name
+    kinds = [release.catalogue.item(row).article_type for row in personas[2].rows]
+    assert len(set(kinds)) == 1 and len(kinds) == 5
+
+
+def test_what_was_bought_elsewhere_is_followed_by_content_and_never_shown(home):
+    """Foreign vectors that equal those of an item lead to that item, and to real rows alone."""
+    release = open_release(home / "releases")
+    served = Served.of(release)
+    lists = served.lists([], np.array(release.item_content[[7]]), 5)
+    assert set(lists) == {"popularity", "content", "tower", "blend"}
+    nearest = np.argsort(-(release.item_content @ release.item_content[7]), kind="stable")
+    found = release.item_content[lists["content"]] @ release.item_content[7]
+    assert found == pytest.approx((release.item_content @ release.item_content[7])[nearest[:5]])
+    assert all(0 <= row < len(release.catalogue) for rows in lists.values() for row in rows)
+
+
+def test_without_photos_or_encoder_the_page_says_so_and_goes_on(home, tmp_path):
+    release = open_release(home / "releases")
+    done, text = report_of(tmp_path, release=release, catalogue=None)
+    section = words(parsed(text).find(".//section[@id='recommendations']"))
+    assert "No photos" in section and not done["sections"]["recommendations"]
+    copy = tmp_path / "copy"
+    shutil.copytree(release.folder, copy)
+    (copy / "clip" / "encoder.json").unlink()
+    section_of = recommendations(Release(copy, release.manifest), Pictures(release.catalogue, None))
+    assert "the release's encoder cannot be read" in section_of.body
+
+
+def test_another_catalogues_photos_are_refused(home, tmp_path):
+    other = tmp_path / "other"
+    write_demo_catalogue(other, items=20, seed=3, progress=False)
+    items = pq.read_table(other / "items.parquet")
+    ids = pa.array([f"x{n}" for n in range(20)])
+    pq.write_table(items.set_column(0, items.schema.field(0), ids), other / "items.parquet")
+    with pytest.raises(CatalogueError, match="none of the release's items; name the catalogue"):
+        Pictures(open_release(home / "releases").catalogue, other)
+
+
+def test_a_broken_photo_is_left_out():
+    assert data_uri(b"not an image") is None
+
+
+def test_too_few_items_for_a_map_or_clusters_are_told():
+    rows = [Item(item_id=str(n), title=f"t{n}") for n in range(4)]
+    catalogue = Catalogue.from_table(items_table(rows))
+    vectors = np.eye(4, dtype=np.float32)
+    assert "A map needs 10 items; there are 4" in item_map(catalogue, vectors).body
+    shelf = Pictures(catalogue, None).shelf
+    assert "Clusters need 10 items; there are 4" in clusters(catalogue, vectors, shelf).body
+
+
+def test_the_nearest_dot_is_compared_with_chance():
+    points = np.array([[0, 0], [0, 1], [9, 9], [9, 8]], dtype=np.float32)
+    assert same_as_nearest(points, np.array([0, 0, 1, 1])) == (1.0, 0.5)
+    assert same_as_nearest(points, np.array([0, 1, 0, 1])) == (0.0, 0.5)
 
 
 def test_the_verb_writes_the_page_and_says_what_is_missing(tmp_path, capsys):

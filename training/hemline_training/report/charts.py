@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor, log10
+from math import floor, isfinite, log10
 
 from hemline_training.report.elements import Html, details, element, join, table
 
@@ -87,18 +87,26 @@ def ticks(low: float, high: float, wanted: int = 4) -> list[float]:
 
 @dataclass(frozen=True)
 class Line:
-    """y: one value an epoch, from epoch 1."""
+    """y: one value an epoch, from epoch 1; NaN where it was not measured. At least one was."""
 
     label: str
     y: Sequence[float]
 
+    @property
+    def points(self) -> list[tuple[int, float]]:
+        """(epoch - 1, value) of those that were measured."""
+        return [(epoch, value) for epoch, value in enumerate(self.y) if isfinite(value)]
 
-def lines(series: Sequence[Line], x_name: str, y_name: str) -> Html:
-    """Curves over 1, 2, 3 …, at most COLOURS of them, with a legend and the numbers below."""
-    values = [value for line in series for value in line.y]
+
+def lines(series: Sequence[Line], x_name: str, y_name: str, from_zero: bool = False) -> Html:
+    """Curves over 1, 2, 3 …, at most COLOURS of them, with a legend and the numbers below.
+
+    from_zero: the axis begins at 0, as it must for shares, or small changes look large.
+    """
+    values = [value for line in series for _, value in line.points]
     low, high = min(values), max(values)
     margin = (high - low or abs(high) or 1.0) * 0.06
-    low, high = low - margin, high + margin
+    low, high = 0.0 if from_zero else low - margin, high + margin
     longest = max(len(line.y) for line in series)
 
     def at(epoch: int, value: float) -> str:
@@ -110,7 +118,7 @@ def lines(series: Sequence[Line], x_name: str, y_name: str) -> Html:
         y = 100 * (high - value) / (high - low)
         marks.append(element("line", class_="grid", x1="0", x2="100", y1=y, y2=y))
     for number, line in enumerate(series):
-        points = [at(epoch, value) for epoch, value in enumerate(line.y)]
+        points = [at(epoch, value) for epoch, value in line.points]
         style = f"curve c{number % COLOURS} d{number % 4}"
         marks.append(element("path", class_=style, d="M" + "L".join(points)))
         dots = "".join(f"M{point}h0" for point in points)  # round caps make the dots
@@ -122,13 +130,16 @@ def lines(series: Sequence[Line], x_name: str, y_name: str) -> Html:
         preserveAspectRatio="none",
         role="img",
         aria_label=f"{y_name} by {x_name}: "
-        + "; ".join(f"{line.label} from {line.y[0]:.4g} to {line.y[-1]:.4g}" for line in series),
+        + "; ".join(
+            f"{line.label} from {line.points[0][1]:.4g} to {line.points[-1][1]:.4g}"
+            for line in series
+        ),
     )
     labels = [
         element("span", f"{v:.4g}", style=f"top:{100 * (high - v) / (high - low):.2f}%")
         for v in ticks(low, high)
     ]
-    steps = sorted({1, (longest + 1) // 2, longest})
+    steps = range(1, longest + 1) if longest <= 8 else (1, (longest + 1) // 2, longest)
     below = [
         element("span", str(step), style=f"left:{100 * (step - 1) / max(longest - 1, 1):.2f}%")
         for step in steps
@@ -136,11 +147,18 @@ def lines(series: Sequence[Line], x_name: str, y_name: str) -> Html:
     legend = [
         element("li", element("span", _sample(number), class_="swatch"), line.label)
         for number, line in enumerate(series)
+        if len(series) > 1
     ]
     numbers = table(
         [x_name, *(line.label for line in series)],
         [
-            [str(n + 1), *(f"{line.y[n]:.4g}" if n < len(line.y) else "" for line in series)]
+            [
+                str(n + 1),
+                *(
+                    f"{dict(line.points)[n]:.4g}" if n in dict(line.points) else ""
+                    for line in series
+                ),
+            ]
             for n in range(longest)
         ],
     )
@@ -154,7 +172,7 @@ def lines(series: Sequence[Line], x_name: str, y_name: str) -> Html:
             class_="lines",
         ),
         element("p", x_name, class_="axis-name end"),
-        element("ul", *legend, class_="legend"),
+        *([element("ul", *legend, class_="legend")] if legend else []),
         details("The numbers", numbers),
     )
 

@@ -35,9 +35,9 @@ def in_short(evaluation: Evaluation) -> str:
     metric = f"ndcg@{evaluation.k}"
     ranked = evaluation.ranked(metric)
     if not ranked:
-        return f"On {evaluation.name} no ranking was measured."
+        return f"{evaluation.name}: no ranking was measured."
     best = ranked[0]
-    text = f"On {evaluation.name}, {best.name} is best of {len(ranked)} ({_short(metric)} "
+    text = f"{evaluation.name}: {best.name} is best of {len(ranked)} ({_short(metric)} "
     text += f"{best.metrics[metric]:.4f})"
     plain = next((m for m in ranked if m.name in ("popular", "most popular")), None)
     if plain is not None and plain is not best and plain.metrics[metric] > 0:
@@ -120,20 +120,22 @@ def _table(evaluation: Evaluation, ranked: Sequence[Model], known: Published | N
     columns += ["ndcg@10", f"hit_rate@{k}", f"mrr@{k}", f"coverage@{k}", "rmse"]
     columns = list(dict.fromkeys(columns))
     columns = [name for name in columns if any(name in model.metrics for model in ranked)]
-    head = ["model", *(_short(name) for name in columns), "fit, s", "peak memory, MB"]
-    if known is not None:
-        head.append("published")
+    costs = any(m.fit_seconds is not None or m.peak_rss_mb is not None for m in ranked)
+    head = ["model", *(_short(name) for name in columns)]
+    head += ["fit, s", "peak memory, MB"] if costs else []
+    head += ["published"] if known is not None else []
     rows = []
     for model in ranked:
         cells = [model.name, *(_value(model, name) for name in columns)]
-        cells.append("–" if model.fit_seconds is None else f"{model.fit_seconds:,.1f}")
-        cells.append("–" if model.peak_rss_mb is None else f"{model.peak_rss_mb:,.0f}")
+        if costs:
+            cells.append("" if model.fit_seconds is None else f"{model.fit_seconds:,.1f}")
+            cells.append("" if model.peak_rss_mb is None else f"{model.peak_rss_mb:,.0f}")
         if known is not None:
             cells.append(_published_cell(model.name, known, columns))
         rows.append(cells)
-    caption = f"All models on {evaluation.name}"
-    if all(model.fit_seconds is None for model in ranked):
-        caption += "; training a release records time for all models together (–)"
+    caption = f"All models, {evaluation.name}"
+    if not costs:
+        caption += " (time and memory of each model alone: `hemline evaluate`)"
     return table(head, rows, caption, class_="models" if known is not None else None)
 
 

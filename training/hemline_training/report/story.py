@@ -1,6 +1,7 @@
 """The `report` story: evaluations and a release in, one HTML page out.
 
-comparison -> segments, the page written whole or not at all
+comparison -> segments -> losses -> map of items -> clusters -> what shoppers would see
+-> the page, written whole or not at all
 """
 
 from __future__ import annotations
@@ -13,9 +14,15 @@ from typing import Any
 
 from hemline.errors import DataError, InvalidInputError
 from hemline.releases import Release
+from hemline_training.report import cluster_section, map_section, persona_section
+from hemline_training.report.cluster_section import clusters
 from hemline_training.report.comparison_section import comparison, in_short
 from hemline_training.report.evaluated import Evaluation, of_release, read_evaluations
-from hemline_training.report.page import Section, page
+from hemline_training.report.loss_section import losses
+from hemline_training.report.map_section import item_map
+from hemline_training.report.page import Section, absent, page
+from hemline_training.report.persona_section import recommendations
+from hemline_training.report.pictures import Pictures
 from hemline_training.report.segment_section import segments
 
 MAX_BYTES = 5_000_000
@@ -52,7 +59,9 @@ def write_report(
     own = of_release(config.release.manifest) if config.release is not None else None
     if own is not None:
         evaluations.insert(0, own)
-    sections: list[Section] = [comparison(evaluations), segments(evaluations)]
+    sections = [comparison(evaluations), segments(evaluations)]
+    sections.append(losses(evaluations, config.release))
+    sections += _of_release(config, stage)
     text = page("What the models learned", _about(config, evaluations), sections, _sources(config))
     _write(config.out, text)
     return {
@@ -60,6 +69,25 @@ def write_report(
         "bytes": len(text.encode()),
         "sections": {section.anchor: section.complete for section in sections},
     }
+
+
+def _of_release(config: ReportConfig, stage: Callable[[str], None]) -> list[Section]:
+    if config.release is None:
+        why = "This needs a release: train one with `hemline train`, or name one with --release."
+        titles = {
+            "map": map_section.TITLE,
+            "clusters": cluster_section.TITLE,
+            "recommendations": persona_section.TITLE,
+        }
+        return [absent(anchor, title, why) for anchor, title in titles.items()]
+    release = config.release
+    pictures = Pictures(release.catalogue, config.catalogue)
+    stage("map of items (PCA, t-SNE)")
+    found = [item_map(release.catalogue, release.item_content, config.seed)]
+    stage("clusters")
+    found.append(clusters(release.catalogue, release.item_content, pictures.shelf, config.seed))
+    stage("what shoppers would see")
+    return [*found, recommendations(release, pictures)]
 
 
 def _about(config: ReportConfig, evaluations: list[Evaluation]) -> list[str]:
