@@ -21,14 +21,20 @@ def new_state(
     seed: int = 0,
     order: int = -1,
 ) -> Change:
-    """An item with vectors drawn from a seed."""
+    """An item with vectors drawn from a seed; one seed in three gives no photo, and one content
+    alone, as of a caller that knows no better."""
     rng = np.random.default_rng(seed)
     item = Item(name, f"{name} {seed}", colour=colour, price=price, in_stock=stock)
     item = dataclasses.replace(item, variant_group=group or name)
+    content, tower, image, text = (
+        normalise(rng.normal(size=dim)) for dim in (CLIP_DIM, TOWER_DIM, CLIP_DIM, CLIP_DIM)
+    )
     return Change(
         name,
         item,
-        normalise(rng.normal(size=CLIP_DIM)),
-        normalise(rng.normal(size=TOWER_DIM)),
+        content,
+        tower,
         order,
+        image=None if seed % 3 else image,
+        text=None if seed % 3 == 2 else text,
     )

@@ -28,6 +28,7 @@ STYLES = ("dress", "jeans", "shirt", "watch", "boots", "scarf")
 PER_STYLE = 20
 CLIP_DIM = 32
 TOWER_DIM = 16
+NO_PHOTO = slice(7, None, PER_STYLE)
 
 
 def item_id(style: str, number: int) -> str:
@@ -53,6 +54,18 @@ def item_contents() -> F32:
     return normalise(centres + 0.12 * rng.normal(size=centres.shape).astype(np.float32))
 
 
+def item_parts() -> tuple[F32, F32]:
+    """Vectors of photos and words, float32 (120, CLIP_DIM) each, whose normalised sums are
+    `item_contents`. The items of NO_PHOTO have words alone."""
+    content = item_contents()
+    rng = np.random.default_rng(10)
+    text = normalise(content + 0.1 * rng.normal(size=content.shape).astype(np.float32))
+    cosine = np.einsum("nd,nd->n", content, text)[:, None]
+    image = normalise(2 * cosine * content - text)
+    image[NO_PHOTO], text[NO_PHOTO] = 0.0, content[NO_PHOTO]
+    return image, text
+
+
 def small_items() -> list[Item]:
     """Styles in order; the last two items of each style are one product in two sizes."""
     items = []
@@ -75,8 +88,9 @@ def small_items() -> list[Item]:
     return items
 
 
-def build_small_release(root: Path) -> Release:
-    """Write and promote the small release below `root`."""
+def build_small_release(root: Path, apart: bool = True) -> Release:
+    """Write and promote the small release below `root`. apart: with the vectors of photos and words
+    beside those of both."""
 
     def build(folder: Path) -> dict[str, Any]:
         items, content = small_items(), item_contents()
@@ -89,6 +103,9 @@ def build_small_release(root: Path) -> Release:
         (folder / "towers.safetensors").write_bytes(b"")
         np.save(folder / "item_content.npy", content)
         np.save(folder / "item_tower.npy", normalise(content @ _projection()))
+        if apart:
+            for name, part in zip(("item_image", "item_text"), item_parts(), strict=True):
+                np.save(folder / f"{name}.npy", part)
         factors = np.eye(len(STYLES), dtype=np.float32)[style]
         np.save(folder / "cf_item_factors.npy", factors + 0.01)
         (folder / "cf.json").write_text(json.dumps({"alpha": 2.0, "regularisation": 1.0}))

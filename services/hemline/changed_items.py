@@ -8,13 +8,14 @@ serves both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hemline.catalogue import ATTRIBUTES, Item
+from hemline.contracts import Space
 from hemline.vectors import F32
 
 _CAPACITY = 256
@@ -23,15 +24,16 @@ _CAPACITY = 256
 class ChangedItems:
     """The slots. One writer; readers hold a `ChangedColumns` of the slots they know.
 
-    content_dim, tower_dim: length of an item's vectors.
+    dims: length of an item's vectors, by space.
     """
 
-    def __init__(self, content_dim: int, tower_dim: int) -> None:
+    def __init__(self, dims: Mapping[Space, int]) -> None:
         self.count = 0
         self.items: list[Item] = []
         self.rows = np.zeros(_CAPACITY, np.int32)  # of the item in each slot
-        self.content = np.zeros((_CAPACITY, content_dim), np.float32)
-        self.tower = np.zeros((_CAPACITY, tower_dim), np.float32)
+        self.vectors: dict[Space, F32] = {
+            space: np.zeros((_CAPACITY, dim), np.float32) for space, dim in dims.items()
+        }
         self.price = np.zeros(_CAPACITY, np.float32)
         self.year = np.zeros(_CAPACITY, np.int16)
         self.in_stock = np.zeros(_CAPACITY, np.bool_)
@@ -39,14 +41,15 @@ class ChangedItems:
         self.values: list[list[str]] = [[] for _ in ATTRIBUTES]
         self._code_of: list[dict[str, int]] = [{} for _ in ATTRIBUTES]
 
-    def append(self, row: int, item: Item, content: F32, tower: F32) -> int:
-        """The slot that the item's new state takes. content, tower: float32, unit norm."""
+    def append(self, row: int, item: Item, vectors: Mapping[Space, F32]) -> int:
+        """The slot that the item's new state takes. vectors: float32 (dim,), of every space."""
         slot = self.count
         if slot == len(self.rows):
             self._grow()
         self.items.append(item)
         self.rows[slot] = row
-        self.content[slot], self.tower[slot] = content, tower
+        for space, of_space in self.vectors.items():
+            of_space[slot] = vectors[space]
         self.price[slot] = np.nan if item.price is None else item.price
         self.year[slot] = -1 if item.year is None else item.year
         self.in_stock[slot] = item.in_stock
@@ -61,8 +64,7 @@ class ChangedItems:
         return ChangedColumns(
             items=self.items,
             rows=self.rows[:m],
-            content=self.content[:m],
-            tower=self.tower[:m],
+            vectors={space: of_space[:m] for space, of_space in self.vectors.items()},
             price=self.price[:m],
             year=self.year[:m],
             in_stock=self.in_stock[:m],
@@ -81,9 +83,12 @@ class ChangedItems:
 
     def _grow(self) -> None:
         """Copies, because readers hold views of the present arrays."""
-        for name in ("rows", "content", "tower", "price", "year", "in_stock"):
+        for name in ("rows", "price", "year", "in_stock"):
             old = getattr(self, name)
             setattr(self, name, np.concatenate([old, np.zeros_like(old)]))
+        self.vectors = {
+            space: np.concatenate([old, np.zeros_like(old)]) for space, old in self.vectors.items()
+        }
         self.codes = np.concatenate([self.codes, np.zeros_like(self.codes)], axis=1)
 
 
@@ -91,14 +96,13 @@ class ChangedItems:
 class ChangedColumns:
     """The first m slots; `hemline.filters.Columns`.
 
-    items: the item of each slot (later ones may follow). rows: int32 (m,). content, tower:
+    items: the item of each slot (later ones may follow). rows: int32 (m,). vectors: by space,
     float32 (m, dim). price, year, in_stock: (m,), as in `Catalogue`.
     """
 
     items: Sequence[Item]
     rows: npt.NDArray[np.int32]
-    content: F32
-    tower: F32
+    vectors: Mapping[Space, F32]
     price: npt.NDArray[np.float32]
     year: npt.NDArray[np.int16]
     in_stock: npt.NDArray[np.bool_]

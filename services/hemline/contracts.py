@@ -19,14 +19,27 @@ import numpy.typing as npt
 from hemline.filters import Filter
 from hemline.vectors import F32
 
-Space = Literal["tower", "content"]
+Space = Literal["tower", "content", "image", "text"]
 Rows = npt.NDArray[np.int32]
 NO_ROWS: Rows = np.zeros(0, dtype=np.int32)
 
 
 @dataclass(frozen=True)
+class WeightedVector:
+    """vector: float32 (dim,), unit norm. weight: above 0 and up to 1."""
+
+    space: Space
+    vector: F32
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
 class VectorQuery:
-    """The k nearest items of one vector. vector: float32 (dim,), unit norm."""
+    """The k nearest items of one vector, or of several together.
+
+    vector: float32 (dim,), unit norm. also: the score of an item is `weight` times its cosine with
+    `vector`, plus that of each of these.
+    """
 
     space: Space
     vector: F32
@@ -34,6 +47,15 @@ class VectorQuery:
     filter: Filter | None = None
     exclude: Rows = field(default_factory=lambda: NO_ROWS)
     collapse_variants: bool = False
+    weight: float = 1.0
+    also: tuple[WeightedVector, ...] = ()
+
+    @property
+    def scaled(self) -> list[tuple[Space, F32]]:
+        """Spaces, and vectors that hold their weights: an item's score is the sum of the inner
+        products with them."""
+        parts = [WeightedVector(self.space, self.vector, self.weight), *self.also]
+        return [(part.space, part.vector * np.float32(part.weight)) for part in parts]
 
 
 @dataclass(frozen=True)

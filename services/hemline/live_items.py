@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from hemline.catalogue import Item
 from hemline.changed_items import ChangedColumns, ChangedItems
+from hemline.contracts import Space
 from hemline.errors import InvalidInputError
 from hemline.filters import Filter, FilterMasks, Mask, filter_mask
 from hemline.releases import Release
@@ -43,8 +44,9 @@ _NORM_OFF = 1e-3
 class Change:
     """An item's new state; item None: it was deleted.
 
-    content, tower: float32 (dim,), unit norm. order: changes of one item with a smaller one are
-    older and come to nothing; UNKNOWN: this one is the newest.
+    content, tower: float32 (dim,), unit norm. image, text: the same, of its photo and its words
+    alone; image None: it has no photo; text None: content stands for both. order: changes of one
+    item with a smaller one are older and come to nothing; UNKNOWN: this one is the newest.
     """
 
     item_id: str
@@ -52,6 +54,19 @@ class Change:
     content: F32 | None = None
     tower: F32 | None = None
     order: int = UNKNOWN
+    image: F32 | None = None
+    text: F32 | None = None
+
+    def vectors(self) -> dict[Space, F32]:
+        """In every space there may be."""
+        assert self.content is not None and self.tower is not None
+        image, text = self.image, self.text
+        if text is None:
+            image = text = self.content
+        elif image is None:
+            image = np.zeros_like(text)
+        assert image is not None
+        return {"tower": self.tower, "content": self.content, "image": image, "text": text}
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,16 +167,29 @@ class LiveView:
     @cached_property
     def item_content(self) -> F32 | RowVectors:
         """Content vectors by row, unit norm."""
-        if self._untouched:
-            return self.release.item_content
-        return RowVectors(self.release.item_content, self.changed.content, self.slot_of)
+        return self.vectors("content")
 
     @cached_property
     def item_tower(self) -> F32 | RowVectors:
         """Tower vectors by row, unit norm."""
+        return self.vectors("tower")
+
+    def vectors(self, space: Space) -> F32 | RowVectors:
+        """By row, unit norm; of the space "image" 0 without a photo. Raises ReleaseError for a
+        space that the release was made without."""
+        of_release = self.release.vectors(space)
         if self._untouched:
-            return self.release.item_tower
-        return RowVectors(self.release.item_tower, self.changed.tower, self.slot_of)
+            return of_release
+        return RowVectors(of_release, self.changed.vectors[space], self.slot_of)
+
+    def with_vectors_of(self, row: int, item: Item, order: int) -> Change:
+        """The item of a row in a new state, with the vectors that it has."""
+        found = {space: self.vectors(space)[row] for space in self.release.spaces}
+        image, text = found.get("image"), found.get("text")
+        if image is not None and not image.any():
+            image = None
+        content, tower = found["content"], found["tower"]
+        return Change(item.item_id, item, content, tower, order, image, text)
 
     def array(self, name: str) -> npt.NDArray[Any]:
         """An array of the release, one entry a row; 0 for items that came later."""
@@ -283,10 +311,15 @@ class LiveItems:
         """Raises InvalidInputError naming what of the change does not fit the release."""
         if change.item is None:
             return
-        for name, vector, dim in (
-            ("content_vector", change.content, self.release.item_content.shape[1]),
-            ("tower_vector", change.tower, self.release.item_tower.shape[1]),
+        clip_dim = self.release.item_content.shape[1]
+        for name, vector, dim, needed in (
+            ("content_vector", change.content, clip_dim, True),
+            ("tower_vector", change.tower, self.release.item_tower.shape[1], True),
+            ("image_vector", change.image, clip_dim, False),
+            ("text_vector", change.text, clip_dim, False),
         ):
+            if vector is None and not needed:
+                continue
             if vector is None or vector.shape != (dim,):
                 shape = None if vector is None else vector.shape
                 raise InvalidInputError(name, f"has shape {shape}, wanted ({dim},)")
@@ -320,8 +353,7 @@ class LiveItems:
             done += change.item is not None or bool(alive[row])
             alive[row] = change.item is not None
             if change.item is not None:
-                assert change.content is not None and change.tower is not None
-                slot_of[row] = self._changed.append(row, change.item, change.content, change.tower)
+                slot_of[row] = self._changed.append(row, change.item, change.vectors())
                 groups[row] = self._group(change.item.variant_group)
         self._publish(alive, slot_of, groups)
         return done
@@ -339,10 +371,7 @@ class LiveItems:
         order = self._orders.get(item_id, UNKNOWN)
         if not view.alive[row]:
             return Change(item_id, None, order=order)
-        changed = view.changed
-        return Change(
-            item_id, changed.items[slot], changed.content[slot], changed.tower[slot], order
-        )
+        return view.with_vectors_of(row, view.changed.items[slot], order)
 
     def _is_news(self, change: Change) -> bool:
         known = self._orders.get(change.item_id, UNKNOWN)
@@ -382,12 +411,12 @@ class LiveItems:
         old, self._changed = self._changed, self._no_changes()
         for slot in kept.tolist():
             row = int(old.rows[slot])
-            slot_of[row] = self._changed.append(
-                row, old.items[slot], old.content[slot], old.tower[slot]
-            )
+            vectors = {space: of_space[slot] for space, of_space in old.vectors.items()}
+            slot_of[row] = self._changed.append(row, old.items[slot], vectors)
 
     def _no_changes(self) -> ChangedItems:
-        return ChangedItems(self.release.item_content.shape[1], self.release.item_tower.shape[1])
+        release = self.release
+        return ChangedItems({space: release.vectors(space).shape[1] for space in release.spaces})
 
 
 def _grown(array: A, rows: int, fill: object) -> A:

@@ -35,6 +35,10 @@ def change_to_proto(
         message.item.CopyFrom(item_to_proto(change.item))
         message.content_vector = pack_f32(change.content)
         message.tower_vector = pack_f32(change.tower)
+        if change.image is not None:
+            message.image_vector = pack_f32(change.image)
+        if change.text is not None:
+            message.text_vector = pack_f32(change.text)
     return message
 
 
@@ -50,6 +54,8 @@ def change_from_proto(message: retrieval_pb2.IndexedItem, order: int) -> Change:
         _vector(message.content_vector, "content_vector"),
         _vector(message.tower_vector, "tower_vector"),
         order,
+        _vector(message.image_vector, "image_vector") if message.image_vector else None,
+        _vector(message.text_vector, "text_vector") if message.text_vector else None,
     )
 
 

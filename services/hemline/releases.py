@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from hemline.catalogue import Catalogue
+from hemline.contracts import Space
 from hemline.errors import NotFoundError, ReleaseError
 from hemline.vectors import F32
 
@@ -49,6 +50,8 @@ FILES = (
     "trending.npy",
     "blend.json",
 )
+# Of releases that were trained with them: CLIP's vectors of photos and words apart.
+PART_SPACES: tuple[Space, ...] = ("image", "text")
 RELEASE_ID = re.compile(r"r(\d{4,})-[0-9a-f]{8}")
 
 
@@ -85,6 +88,35 @@ class Release:
     def item_tower(self) -> F32:
         """float32 (n, tower_dim), unit norm."""
         return np.asarray(self.array("item_tower"))
+
+    @cached_property
+    def spaces(self) -> tuple[Space, ...]:
+        """The spaces in which it has vectors of its items."""
+        apart = (space for space in PART_SPACES if (self.folder / f"item_{space}.npy").is_file())
+        return ("tower", "content", *apart)
+
+    def vectors(self, space: Space) -> F32:
+        """float32 (n, dim), unit norm; in the space "image" 0 for items without a photo.
+
+        Raises ReleaseError for a space that the release was made without.
+        """
+        if space == "tower":
+            return self.item_tower
+        return self.item_content if space == "content" else self._part(space)
+
+    @cached_property
+    def _parts(self) -> dict[Space, F32]:
+        return {}
+
+    def _part(self, space: Space) -> F32:
+        if space not in self.spaces:
+            raise ReleaseError(
+                f"release {self.id} was made without the space {space!r}; it has "
+                f"{', '.join(self.spaces)}; train a new one to have them all"
+            )
+        if space not in self._parts:
+            self._parts[space] = np.asarray(self.array(f"item_{space}"))
+        return self._parts[space]
 
     def array(self, name: str) -> Any:
         """The array of NAME.npy, one row an item.

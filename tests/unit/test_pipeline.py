@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 
 from hemline.blend import SEGMENTS
-from hemline.catalogue import Catalogue, Item, items_table
+from hemline.catalogue import Catalogue, Item, items_table, read_images
 from hemline.encoders.towers import load_tower
 from hemline.errors import BadImageError
 from hemline.images import decode_image
@@ -116,6 +116,8 @@ def test_the_release_verifies_and_can_be_promoted(config: TrainConfig, release: 
 def test_every_array_has_one_row_an_item_and_the_right_type(release: Release):
     shapes = {
         "item_content": ((60, 16), np.float32),
+        "item_image": ((60, 16), np.float32),
+        "item_text": ((60, 16), np.float32),
         "item_tower": ((60, 64), np.float32),
         "cf_item_factors": ((60, 64), np.float32),
         "neighbours_rows": ((60, 50), np.int32),
@@ -200,13 +202,18 @@ def test_vectors_are_encoded_once_and_changed_items_again(tmp_path: Path):
     catalogue = Catalogue.load(folder)
     first = item_vectors(encoder, folder, catalogue, tmp_path / "cache")
     assert encoder.images_seen == 59
-    assert np.array_equal(item_vectors(encoder, folder, catalogue, tmp_path / "cache"), first)
+    again = item_vectors(encoder, folder, catalogue, tmp_path / "cache")
+    assert np.array_equal(again.content, first.content)
     assert encoder.images_seen == 59
     more = write_catalogue(tmp_path / "more", items=62)
     grown = item_vectors(encoder, more, Catalogue.load(more), tmp_path / "cache")
     assert encoder.images_seen == 61
-    assert np.array_equal(grown[:60], first)
-    assert np.linalg.norm(grown, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert np.array_equal(grown.content[:60], first.content)
+    for vectors in (grown.content, grown.text):
+        assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
+    has_photo = np.array([image is not None for image in read_images(more)])
+    assert 0 < has_photo.sum() < 62
+    assert np.linalg.norm(grown.image, axis=1) == pytest.approx(has_photo.astype(float), abs=1e-5)
 
 
 def test_a_broken_image_costs_a_warning_and_not_the_run(tmp_path: Path):
@@ -216,7 +223,8 @@ def test_a_broken_image_costs_a_warning_and_not_the_run(tmp_path: Path):
     with pytest.warns(UserWarning, match="1 image\\(s\\) could not be read"):
         vectors = item_vectors(encoder, folder, Catalogue.load(folder), tmp_path / "cache")
     text_only = encoder.encode_texts(["red shoe number 8, women"])
-    assert vectors[8] == pytest.approx(text_only[0], abs=1e-5)
+    assert vectors.content[8] == pytest.approx(text_only[0], abs=1e-5)
+    assert not vectors.image[8].any()
 
 
 def three_items() -> Catalogue:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import grpc
 import pytest
 
-from hemline.v1 import admin_pb2, recommender_pb2, user_pb2
+from hemline.gateway.recommend import Stages
+from hemline.gateway.search import SearchQuery, search
+from hemline.gateway.shelf import Shelves
+from hemline.live_items import LiveItems
+from hemline.reranker.rerank import BlendReranker
+from hemline.retrieval.index import FlatRetrieval
+from hemline.sqlite_user_state import SqliteUserStates
+from hemline.v1 import admin_pb2, catalog_pb2, common_pb2, recommender_pb2, user_pb2
+from hemline.v1.event_pb2 import Event, RecordEventRequest
 from hemline.v1.recommender_pb2 import RecommendRequest, SearchRequest, SimilarItemsRequest
 from hemline.v1.user_pb2 import ForeignItem, GetUserRequest, ImportHistoryRequest
 from shop import Shop
-from small_world import item_id, style_photo
+from small_world import FakeEncoders, build_small_release, item_id, style_photo
 
 
 def styles_of(response) -> list[str]:
@@ -38,6 +50,56 @@ async def test_text_and_photo_pull_by_their_weights(shop: Shop) -> None:
     for weight, style in ((0.9, "watch"), (0.1, "boots")):
         request = SearchRequest(text="boots", image=photo, image_weight=weight, k=5)
         assert styles_of(await shop.recommender.Search(request)) == [style] * 5
+
+
+async def test_photo_and_text_are_compared_each_with_its_like(shop: Shop) -> None:
+    """A dress whose words say watch is the best for a dress's photo and a watch's words."""
+    message = catalog_pb2.UpsertItemsRequest(
+        item=common_pb2.Item(item_id="odd", title="watch", in_stock=True),
+        image=style_photo("dress"),
+    )
+
+    async def one() -> AsyncIterator[catalog_pb2.UpsertItemsRequest]:
+        yield message
+
+    await shop.catalog.UpsertItems(one())
+    request = SearchRequest(text="watch", image=style_photo("dress"), k=3)
+    async with asyncio.timeout(20):
+        while True:
+            response = await shop.recommender.Search(request)
+            if response.items[0].item.item_id == "odd":
+                break
+            await asyncio.sleep(0.02)
+    assert response.items[0].score == pytest.approx(1.0, abs=1e-4)
+    assert response.items[1].score < 0.9
+
+
+async def test_taste_joins_a_search_by_photo_and_text(shop: Shop) -> None:
+    event = Event(user_id="eve", item_id=item_id("scarf", 3), kind=5)
+    await shop.events.RecordEvent(RecordEventRequest(event=event))
+    await shop.applied("eve", 1)
+    for weight, style in ((0.0, "watch"), (0.9, "scarf"), (1.0, "scarf")):
+        request = SearchRequest(
+            text="watch", image=style_photo("watch"), k=5, user_id="eve", user_weight=weight
+        )
+        response = await shop.recommender.Search(request)
+        assert styles_of(response) == [style] * 5
+        assert response.info.personal == (weight > 0)
+
+
+async def test_a_release_without_photos_and_words_apart_mixes_them(tmp_path: Path) -> None:
+    release = build_small_release(tmp_path, apart=False)
+    items, encoders = LiveItems(release), FakeEncoders()
+    retrieval = FlatRetrieval(items)
+    users = SqliteUserStates(tmp_path / "users.sqlite")
+    stages = Stages(Shelves(items), users, encoders, retrieval, BlendReranker(release))
+    for weight, style in ((0.9, "watch"), (0.1, "boots")):
+        query = SearchQuery(5, "r", "boots", style_photo("watch"), image_weight=weight)
+        answer = await search(query, stages, 10.0)
+        found = [release.catalogue.item_ids[scored.row] for scored in answer.items]
+        assert [name.split("-")[0] for name in found] == [style] * 5
+    retrieval.close()
+    await users.close()
 
 
 async def test_similar_items_leave_the_item_and_its_other_sizes_out(shop: Shop) -> None:
@@ -118,8 +180,6 @@ async def test_a_click_still_moves_the_answer_of_a_shopper_with_a_long_past(shop
     await shop.user.ImportHistory(ImportHistoryRequest(user_id="mia", items=past))
     await shop.applied("mia", 1)
     before = await shop.recommender.Recommend(RecommendRequest(user_id="mia", k=10))
-    from hemline.v1.event_pb2 import Event, RecordEventRequest
-
     for number in range(5):
         event = Event(user_id="mia", item_id=item_id("watch", number + 1), kind=5)
         await shop.events.RecordEvent(RecordEventRequest(event=event))

@@ -1,4 +1,5 @@
-"""CLIP content vectors of a whole catalogue, remembered per item so that re-training is quick."""
+"""CLIP vectors of a whole catalogue, of photos, words and both, remembered per item so that
+re-training is quick."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ import os
 import uuid
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -37,11 +40,24 @@ class Encoder(Protocol):
     def save(self, folder: Path) -> None: ...
 
 
-def item_vectors(encoder: Encoder, path: Path, catalogue: Catalogue, cache: Path) -> F32:
-    """Content vectors of all items of the catalogue at `path`: float32 (n, dim), unit norm.
+@dataclass(frozen=True, eq=False)
+class ItemVectors:
+    """float32 (n, dim), unit norm, each; image is 0 where there is no photo."""
+
+    image: F32
+    text: F32
+
+    @cached_property
+    def content(self) -> F32:
+        """Of photo and words together."""
+        return content_vectors(self.image, self.text, np.asarray(self.image.any(axis=1)))
+
+
+def item_vectors(encoder: Encoder, path: Path, catalogue: Catalogue, cache: Path) -> ItemVectors:
+    """The vectors of all items of the catalogue at `path`.
 
     An item whose image is missing or broken is described by its text alone; broken ones are counted
-    in a warning. Vectors are kept in cache/vectors-ENCODER_ID.npz, keyed by what was encoded (text
+    in a warning. Vectors are kept in cache/parts-ENCODER_ID.npz, keyed by what was encoded (text
     and image bytes), and written every CHUNK items, so an interrupted run goes on where it stopped.
     """
     texts = [item_text(item) for item in catalogue.items()]
@@ -49,7 +65,7 @@ def item_vectors(encoder: Encoder, path: Path, catalogue: Catalogue, cache: Path
     keys = np.array(
         [_key(text, image) for text, image in zip(texts, images, strict=True)], dtype="V16"
     )
-    store = cache / f"vectors-{encoder.encoder_id}.npz"
+    store = cache / f"parts-{encoder.encoder_id}.npz"
     known_keys, known = _load(store, encoder.dim)
     missing = np.flatnonzero(~np.isin(keys, known_keys))
     # Identical items need encoding once.
@@ -68,13 +84,14 @@ def item_vectors(encoder: Encoder, path: Path, catalogue: Catalogue, cache: Path
     if broken:
         warnings.warn(f"{broken} image(s) could not be read; text alone is used", stacklevel=2)
     order = np.argsort(known_keys)
-    return known[order[np.searchsorted(known_keys, keys, sorter=order)]]
+    parts = known[order[np.searchsorted(known_keys, keys, sorter=order)]]
+    return ItemVectors(parts[:, 0], parts[:, 1])
 
 
 def _encode(
     encoder: Encoder, texts: Sequence[str], images: Sequence[bytes | None]
 ) -> tuple[F32, int]:
-    """Content vectors float32 (n, dim), and how many images were broken."""
+    """Vectors of photos and words, float32 (n, 2, dim), and how many images were broken."""
     vectors = np.zeros((len(texts), encoder.dim), dtype=np.float32)
     has_image = np.array([image is not None for image in images], dtype=bool)
     given = [image for image in images if image is not None]
@@ -89,7 +106,8 @@ def _encode(
                 except BadImageError:
                     has_image[at] = False
                     broken += 1
-    return content_vectors(vectors, encoder.encode_texts(texts), has_image), broken
+    vectors[~has_image] = 0.0
+    return np.stack([vectors, encoder.encode_texts(texts)], axis=1), broken
 
 
 def _key(text: str, image: bytes | None) -> bytes:
@@ -100,7 +118,7 @@ def _key(text: str, image: bytes | None) -> bytes:
 
 def _load(store: Path, dim: int) -> tuple[Keys, F32]:
     if not store.is_file():
-        return np.zeros(0, dtype="V16"), np.zeros((0, dim), dtype=np.float32)
+        return np.zeros(0, dtype="V16"), np.zeros((0, 2, dim), dtype=np.float32)
     with np.load(store, allow_pickle=False) as file:
         return file["keys"].view("V16").reshape(-1), file["vectors"]
 

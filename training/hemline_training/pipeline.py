@@ -31,7 +31,7 @@ from hemline_training import metrics
 from hemline_training.blend import Blend, CandidatesConfig, fit_blend, rank_cases
 from hemline_training.evaluation import evaluate, print_table
 from hemline_training.interactions import Interactions
-from hemline_training.item_vectors import Encoder, item_vectors
+from hemline_training.item_vectors import Encoder, ItemVectors, item_vectors
 from hemline_training.models import Models, ModelsConfig, fit_models
 from hemline_training.simulator import SimulatorConfig, simulate
 from hemline_training.splits import Cases, cases_at, split_by_time
@@ -100,19 +100,20 @@ def train(
     with clock.stage("catalogue"):
         catalogue = Catalogue.load(config.catalogue)
     with clock.stage("CLIP vectors"):
-        content = item_vectors(encoder, config.catalogue, catalogue, config.home / "cache")
+        vectors = item_vectors(encoder, config.catalogue, catalogue, config.home / "cache")
     with _threads(config.fit_threads):
-        return _fit_and_release(config, encoder, catalogue, content, console, clock)
+        return _fit_and_release(config, encoder, catalogue, vectors, console, clock)
 
 
 def _fit_and_release(
     config: TrainConfig,
     encoder: Encoder,
     catalogue: Catalogue,
-    content: F32,
+    vectors: ItemVectors,
     console: Console,
     clock: _Clock,
 ) -> Release:
+    content = vectors.content
     with clock.stage("event log"):
         log = _event_log(config, catalogue, content)
     split = split_by_time(log)
@@ -172,7 +173,7 @@ def _fit_and_release(
         }
 
         def build(folder: Path) -> dict[str, Any]:
-            export(folder, config.catalogue, encoder, final, blend, log.about)
+            export(folder, config.catalogue, encoder, vectors, final, blend, log.about)
             return about
 
         release = write_release(config.home / "releases", build)
@@ -184,6 +185,7 @@ def export(
     folder: Path,
     catalogue: Path,
     encoder: Encoder,
+    vectors: ItemVectors,
     models: Models,
     blend: Blend,
     log: dict[str, Any],
@@ -198,6 +200,8 @@ def export(
     save_towers(folder / "towers.safetensors", user=models.towers.user, item=models.towers.item)
     arrays: dict[str, Any] = {
         "item_content": models.content,
+        "item_image": vectors.image,
+        "item_text": vectors.text,
         "item_tower": models.item_tower,
         "cf_item_factors": models.cf_factors,
         "neighbours_rows": models.neighbours_rows,

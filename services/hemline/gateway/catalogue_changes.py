@@ -60,8 +60,7 @@ async def upsert_item(
     row = view.row(item_id)
     if row is not None:
         item = item_from_proto(message.item)
-        content, tower = view.item_content[row], view.item_tower[row]
-        items.apply([Change(item_id, item, content, tower, position.offset)])
+        items.apply([view.with_vectors_of(row, item, position.offset)])
 
 
 async def delete_items(item_ids: Sequence[str], items: LiveItems, log: EventLog) -> None:

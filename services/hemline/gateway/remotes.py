@@ -17,6 +17,8 @@ from hemline.wire import ItemIds, filter_to_proto, ids_of, known_rows_of
 _SPACES = {
     "tower": retrieval_pb2.VECTOR_SPACE_TOWER,
     "content": retrieval_pb2.VECTOR_SPACE_CONTENT,
+    "image": retrieval_pb2.VECTOR_SPACE_IMAGE,
+    "text": retrieval_pb2.VECTOR_SPACE_TEXT,
 }
 
 
@@ -42,6 +44,16 @@ class RemoteRetrieval:
                     filter=filter_to_proto(query.filter),
                     exclude_item_ids=ids_of(query.exclude, self._catalogue),
                     collapse_variants=query.collapse_variants,
+                    weight=query.weight,
+                    also=[
+                        retrieval_pb2.WeightedVector(
+                            space=_SPACES[also.space],
+                            vector=pack_f32(also.vector),
+                            dim=len(also.vector),
+                            weight=also.weight,
+                        )
+                        for also in query.also
+                    ],
                 )
                 for query in queries
             ],

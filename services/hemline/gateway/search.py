@@ -1,12 +1,18 @@
-"""Search and SimilarItems: a query vector in CLIP space, and what lies near it."""
+"""Search and SimilarItems: query vectors in CLIP's spaces, and what lies near them.
+
+A photo and a text together are compared each with its like, the items' photos and their words, in
+one query: photos lie nearer to photos than to any text, so that a mixture of the two as one vector
+would be drawn to one side. A release without these spaces gets that mixture all the same.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hemline.contracts import NO_ROWS, Hits, Part, Rows, VectorQuery
+from hemline.contracts import NO_ROWS, Hits, Part, Rows, Space, VectorQuery, WeightedVector
 from hemline.errors import UnavailableError
 from hemline.filters import Filter
 from hemline.gateway.answer import Answer, ScoredRow
@@ -54,7 +60,7 @@ async def search(query: SearchQuery, stages: Stages, deadline_s: float) -> Answe
     shelf = stages.shelf()
     version = shelf.release.version
     text_share = 0.0 if not query.text else 1.0 - query.image_weight if query.image else 1.0
-    wanted: list[tuple[float, F32]] = []
+    vectors_of: dict[Space, tuple[float, F32]] = {}
     if query.text:
         vectors = await trace.attempt(
             "clip_text",
@@ -63,7 +69,7 @@ async def search(query: SearchQuery, stages: Stages, deadline_s: float) -> Answe
             "image only" if query.image else "none",
         )
         if vectors is not None:
-            wanted.append((text_share, vectors[0]))
+            vectors_of["text"] = (text_share, vectors[0])
     if query.image:
         vectors = await trace.attempt(
             "clip_image",
@@ -72,33 +78,51 @@ async def search(query: SearchQuery, stages: Stages, deadline_s: float) -> Answe
             "text only" if query.text else "none",
         )
         if vectors is not None:
-            wanted.append((1.0 - text_share, vectors[0]))
-    if not wanted:
+            vectors_of["image"] = (1.0 - text_share, vectors[0])
+    if not vectors_of:
         raise UnavailableError(
             "the query could not be encoded: "
             + "; ".join(f"{d.stage} {d.reason}" for d in trace.degraded)
         )
-    vector = normalise(sum(share * part for share, part in wanted))
     what = " and ".join(
         name
         for name, given in ((f"“{query.text}”", query.text), ("your photo", query.image))
         if given
     )
-    return await _nearest(vector, f"Matches {what}", query, NO_ROWS, stages, shelf, trace)
+    parts = _apart(vectors_of) if _has_parts(shelf, vectors_of) else [_mixed(vectors_of)]
+    return await _nearest(parts, f"Matches {what}", query, NO_ROWS, stages, shelf, trace)
 
 
 async def similar(query: SimilarQuery, stages: Stages, deadline_s: float) -> Answer:
     """The k items nearest to a given one, its own variants left out."""
     trace = Trace(deadline_s)
     shelf = stages.shelf()
-    vector = np.asarray(shelf.release.item_content[query.row])
+    content = WeightedVector("content", np.asarray(shelf.release.item_content[query.row]))
     own = np.flatnonzero(shelf.variants == shelf.variants[query.row]).astype(np.int32)
     title = shelf.release.catalogue.titles[query.row]
-    return await _nearest(vector, f"Similar to “{title}”", query, own, stages, shelf, trace)
+    return await _nearest([content], f"Similar to “{title}”", query, own, stages, shelf, trace)
+
+
+def _has_parts(shelf: Shelf, vectors_of: Mapping[Space, tuple[float, F32]]) -> bool:
+    """Whether text and photo are both there, both count, and can be compared apart."""
+    return (
+        len(vectors_of) == 2
+        and all(share > 0 for share, _ in vectors_of.values())
+        and vectors_of.keys() <= set(shelf.release.release.spaces)
+    )
+
+
+def _apart(vectors_of: Mapping[Space, tuple[float, F32]]) -> list[WeightedVector]:
+    return [WeightedVector(space, vector, share) for space, (share, vector) in vectors_of.items()]
+
+
+def _mixed(vectors_of: Mapping[Space, tuple[float, F32]]) -> WeightedVector:
+    together = sum(share * vector for share, vector in vectors_of.values())
+    return WeightedVector("content", normalise(together))
 
 
 async def _nearest(
-    vector: F32,
+    parts: Sequence[WeightedVector],
     reason: str,
     query: SearchQuery | SimilarQuery,
     exclude: Rows,
@@ -113,10 +137,18 @@ async def _nearest(
         )
         profile = read_shopper(state, shelf.release).profile
         if profile is not None:
-            vector = normalise((1 - query.user_weight) * vector + query.user_weight * profile)
+            parts = _with_taste(parts, profile, query.user_weight)
             personal = True
+    first, *others = parts
     nearest = VectorQuery(
-        "content", vector, query.k, shelf.hard_filter(query.filter), exclude, collapse_variants=True
+        first.space,
+        first.vector,
+        query.k,
+        shelf.hard_filter(query.filter),
+        exclude,
+        collapse_variants=True,
+        weight=first.weight,
+        also=tuple(others),
     )
     with trace.stage("retrieval"):
         (hits,) = await stages.retrieval.search(shelf.release.id, [nearest], trace.left_s())
@@ -138,3 +170,16 @@ async def _nearest(
         candidates=hits.matching,
         history_events=0,
     )
+
+
+def _with_taste(
+    parts: Sequence[WeightedVector], profile: F32, user_weight: float
+) -> list[WeightedVector]:
+    """What is looked for, with a shopper's taste for so large a part of it."""
+    if len(parts) == 1:  # in the profile's own space: one vector does
+        vector = normalise((1 - user_weight) * parts[0].vector + user_weight * profile)
+        return [replace(parts[0], vector=vector)]
+    taste = WeightedVector("content", profile, user_weight)
+    if user_weight == 1:
+        return [taste]
+    return [*(replace(part, weight=(1 - user_weight) * part.weight) for part in parts), taste]

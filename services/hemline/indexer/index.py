@@ -111,8 +111,7 @@ class Indexer:
             return None
         if pending.text != pending.text_of(view.item(row)):
             return None
-        content, tower = view.item_content[row], view.item_tower[row]
-        return Change(pending.item_id, pending.item, content, tower, pending.order)
+        return view.with_vectors_of(row, pending.item, pending.order)
 
     async def _encoded(self, waiting: Sequence[Pending]) -> dict[str, Change]:
         """Changes by item, their vectors made by CLIP and the item tower."""
@@ -120,18 +119,26 @@ class Indexer:
             item.item_id: item.content for item in waiting if item.content is not None
         }
         rest = [item for item in waiting if item.content is None]
+        text: dict[str, F32] = {}
+        image: dict[str, F32] = {}
         if rest:
-            texts, images = await asyncio.gather(self._texts(rest), self._images(rest))
-            content |= {
-                item.item_id: content_of_parts(text, images.get(item.item_id))
-                for item, text in zip(rest, texts, strict=True)
-            }
+            texts, image = await asyncio.gather(self._texts(rest), self._images(rest))
+            text = {item.item_id: vector for item, vector in zip(rest, texts, strict=True)}
+            content |= {i: content_of_parts(text[i], image.get(i)) for i in text}
         order = [item.item_id for item in waiting]
         towers = await self._encoders.item_vectors(
             _stacked(content[item_id] for item_id in order), self._version, ENCODE_TIMEOUT_S
         )
         return {
-            item.item_id: Change(item.item_id, item.item, content[item.item_id], tower, item.order)
+            item.item_id: Change(
+                item.item_id,
+                item.item,
+                content[item.item_id],
+                tower,
+                item.order,
+                image.get(item.item_id),
+                text.get(item.item_id),
+            )
             for item, tower in zip(waiting, towers, strict=True)
         }
 
@@ -163,6 +170,9 @@ class Indexer:
         row = view.row(pending.item_id)
         if row is None:
             return None
+        if "image" in view.release.spaces:
+            vector = np.asarray(view.vectors("image")[row])
+            return vector if vector.any() else None
         before = pending.text_of(view.item(row))
         texts = await self._encoders.text_vectors([before], self._version, ENCODE_TIMEOUT_S)
         return image_behind(view.item_content[row], texts[0])

@@ -87,7 +87,7 @@ class ReleaseLoader:
             await self._followed.pop(items).aclose()
 
     def _check_room(self, release: Release) -> None:
-        vectors = release.item_content.nbytes + release.item_tower.nbytes
+        vectors = sum(release.vectors(space).nbytes for space in release.spaces)
         needed = int((1 + _OVERHEAD) * vectors) + _BYTES_AN_ITEM * len(release.item_content)
         if self._max_memory_bytes:
             held = self._retrieval.memory_bytes()
@@ -103,7 +103,7 @@ class ReleaseLoader:
 
 def _warm(loaded: LoadedRelease) -> None:
     """Touch every page of it once."""
-    for space in ("tower", "content"):
+    for space in loaded.release.spaces:
         vector = np.zeros(loaded.dim(space), dtype=np.float32)
         vector[0] = 1.0
         loaded.search(VectorQuery(space, vector, 100))

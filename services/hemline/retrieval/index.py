@@ -20,7 +20,7 @@ import numpy as np
 
 from hemline import metrics
 from hemline.boundary import CALLER
-from hemline.contracts import Hits, Space, VectorQuery
+from hemline.contracts import Hits, Space, VectorQuery, WeightedVector
 from hemline.errors import InvalidInputError, ReleaseError
 from hemline.filters import check_filter
 from hemline.live_items import LiveItems, LiveView
@@ -33,6 +33,7 @@ from hemline.retrieval.recall_watch import RecallWatch
 MAX_K = 1000
 MAX_QUERIES = 64
 MAX_EXCLUDED = 10_000
+MAX_ALSO = 3
 LOADED = 2  # releases at a time: the current one, and the one before for whoever still asks for it
 
 
@@ -170,14 +171,13 @@ class FlatRetrieval:
             raise InvalidInputError("queries", f"needs 1 to {MAX_QUERIES} queries")
         for place, query in enumerate(queries):
             field = f"queries[{place}]"
-            dim = loaded.dim(query.space)
-            if query.vector.shape != (dim,):
+            if len(query.also) > MAX_ALSO:
                 raise InvalidInputError(
-                    f"{field}.vector",
-                    f"has shape {query.vector.shape}; the {query.space} space has {dim} dimensions",
+                    f"{field}.also", f"{len(query.also)} vectors, at most {MAX_ALSO} are allowed"
                 )
-            if not np.isfinite(query.vector).all():
-                raise InvalidInputError(f"{field}.vector", "holds NaN or infinity")
+            _check_vector(query, field, loaded)
+            for also_place, also in enumerate(query.also):
+                _check_vector(also, f"{field}.also[{also_place}]", loaded)
             if not 1 <= query.k <= MAX_K:
                 raise InvalidInputError(f"{field}.k", f"{query.k} is outside 1..{MAX_K}")
             if query.exclude.size > MAX_EXCLUDED:
@@ -187,3 +187,24 @@ class FlatRetrieval:
                 )
             if query.filter is not None:
                 check_filter(query.filter, f"{field}.filter")
+
+
+def _check_vector(asked: VectorQuery | WeightedVector, field: str, loaded: LoadedRelease) -> None:
+    """Raises InvalidInputError naming what of a space, its vector or its weight cannot be meant."""
+    known = loaded.release.spaces
+    if asked.space not in known:
+        raise InvalidInputError(
+            f"{field}.space",
+            f"release {loaded.release.id} was made without the space {asked.space!r}; it has "
+            f"{', '.join(known)}",
+        )
+    dim = loaded.dim(asked.space)
+    if asked.vector.shape != (dim,):
+        raise InvalidInputError(
+            f"{field}.vector",
+            f"has shape {asked.vector.shape}; the {asked.space} space has {dim} dimensions",
+        )
+    if not np.isfinite(asked.vector).all():
+        raise InvalidInputError(f"{field}.vector", "holds NaN or infinity")
+    if not 0 < asked.weight <= 1:
+        raise InvalidInputError(f"{field}.weight", f"{asked.weight:g} is not above 0 and up to 1")

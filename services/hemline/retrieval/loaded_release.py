@@ -16,8 +16,10 @@ from hemline import metrics
 from hemline.contracts import NO_ROWS, Hits, Rows, Space, VectorQuery
 from hemline.filters import Mask
 from hemline.live_items import LiveItems, LiveView, Matching
+from hemline.retrieval.blended import Part, search_blended
 from hemline.retrieval.interface import Batches, Search
 from hemline.retrieval.kinds import BuiltIndex, IndexKind, build_index
+from hemline.retrieval.spectral import SpectralIndex
 from hemline.vectors import F32
 
 _NO_SCORES = np.zeros(0, np.float32)
@@ -31,7 +33,7 @@ class _Plan:
     view: LiveView
     matching: Matching
     wanted: int
-    vector: F32
+    parts: list[tuple[Space, F32]]
 
 
 class LoadedRelease:
@@ -42,8 +44,7 @@ class LoadedRelease:
         self.release = items.release
         self.kind = kind
         self._built: dict[Space, BuiltIndex] = {
-            "tower": build_index(self.release.item_tower, kind),
-            "content": build_index(self.release.item_content, kind),
+            space: build_index(self.release.vectors(space), kind) for space in self.release.spaces
         }
         self._batches: dict[Space, Batches] = {
             space: built.batches
@@ -59,7 +60,7 @@ class LoadedRelease:
         """Bytes of vectors and codes held."""
         changed = self.items.view.changed
         indexes = sum(built.memory_bytes for built in self._built.values())
-        return indexes + changed.content.nbytes + changed.tower.nbytes
+        return indexes + sum(vectors.nbytes for vectors in changed.vectors.values())
 
     def search(self, query: VectorQuery) -> Hits:
         """The true k best of the items that match; the query must have been checked."""
@@ -76,12 +77,14 @@ class LoadedRelease:
             suited = [
                 plan
                 for plan in plans
-                if plan.query.space == space and batch.suits(plan.wanted, plan.matching.base_count)
+                if plan.query.space == space
+                and len(plan.parts) == 1
+                and batch.suits(plan.wanted, plan.matching.base_count)
             ]
             if len(suited) > 1:
                 searches = [
                     Search(
-                        plan.vector,
+                        plan.parts[0][1],
                         min(plan.wanted, plan.matching.base_count),
                         plan.matching.base,
                         plan.matching.base_count,
@@ -92,10 +95,10 @@ class LoadedRelease:
         return [self._answer(plan, of_release.get(plan)) for plan in plans]
 
     def _plan(self, query: VectorQuery, view: LiveView) -> _Plan:
-        metrics.SEARCH_QUERIES.labels(query.space).inc()
+        parts = query.scaled
+        metrics.SEARCH_QUERIES.labels(query.space if len(parts) == 1 else "blended").inc()
         matching = _without(view.matching(query.filter), query.exclude, view)
-        vector = np.ascontiguousarray(query.vector, dtype=np.float32)
-        return _Plan(query, view, matching, min(query.k, matching.count), vector)
+        return _Plan(query, view, matching, min(query.k, matching.count), parts)
 
     def _answer(self, plan: _Plan, of_release: tuple[Rows, F32] | None = None) -> Hits:
         """of_release: what `_best` would get from the index for `plan.wanted`, if known already."""
@@ -117,24 +120,39 @@ class LoadedRelease:
 
     def _best(self, plan: _Plan, k: int, of_release: tuple[Rows, F32] | None) -> tuple[Rows, F32]:
         """The k best of what matches, best first; k is at most their number."""
-        space, vector, matching, view = plan.query.space, plan.vector, plan.matching, plan.view
+        matching, view = plan.matching, plan.view
         rows, scores = NO_ROWS, _NO_SCORES
         if of_release is not None:
             rows, scores = of_release
         elif matching.base_count:
-            most = min(k, matching.base_count)
-            index = self._built[space].index
-            rows, scores = index.search(vector, most, matching.base, matching.base_count)
+            rows, scores = self._best_of_release(plan, min(k, matching.base_count))
         if not len(matching.slots):
             return rows, scores
-        changed = view.changed.tower if space == "tower" else view.changed.content
+        of_changed: F32 = np.zeros(len(matching.slots), dtype=np.float32)
+        for space, vector in plan.parts:
+            of_changed += _scores(view.changed.vectors[space], matching.slots, vector)
         rows = np.concatenate((rows, view.changed.rows[matching.slots]))
-        scores = np.concatenate((scores, _scores(changed, matching.slots, vector)))
+        scores = np.concatenate((scores, of_changed))
         if len(rows) > 8 * k:
             nearest = np.argpartition(scores, -k)[-k:]
             rows, scores = rows[nearest], scores[nearest]
         order = np.argsort(-scores, kind="stable")[:k]
         return rows[order], scores[order]
+
+    def _best_of_release(self, plan: _Plan, k: int) -> tuple[Rows, F32]:
+        matching = plan.matching
+        if len(plan.parts) == 1:
+            ((space, vector),) = plan.parts
+            return self._built[space].index.search(vector, k, matching.base, matching.base_count)
+        parts = [
+            Part(
+                self.release.vectors(space),
+                index if isinstance(index := self._built[space].index, SpectralIndex) else None,
+                vector,
+            )
+            for space, vector in plan.parts
+        ]
+        return search_blended(parts, k, matching.base, matching.base_count)
 
 
 def _without(matching: Matching, exclude: Rows, view: LiveView) -> Matching:

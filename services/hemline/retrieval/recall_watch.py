@@ -108,14 +108,15 @@ def _judged(query: VectorQuery, hits: Hits, view: LiveView) -> Counter[str]:
 
 def _scores(query: VectorQuery, view: LiveView) -> F32:
     """Of every row, by its newest vector: float32 (rows,)."""
-    vectors = view.item_tower if query.space == "tower" else view.item_content
-    if not isinstance(vectors, RowVectors):
-        return np.asarray(vectors @ query.vector)
-    of_release = view.release.item_tower if query.space == "tower" else view.release.item_content
-    scores = np.full(len(view), -np.inf, dtype=np.float32)
-    scores[: len(of_release)] = of_release @ query.vector
-    changed = np.flatnonzero(view.slot_of >= 0)
-    scores[changed] = vectors[changed] @ query.vector
+    scores: F32 = np.zeros(len(view), dtype=np.float32)
+    for space, vector in query.scaled:
+        of_release, vectors = view.release.vectors(space), view.vectors(space)
+        of_space: F32 = np.full(len(view), -np.inf, dtype=np.float32)
+        of_space[: len(of_release)] = of_release @ vector
+        if isinstance(vectors, RowVectors):
+            changed = np.flatnonzero(view.slot_of >= 0)
+            of_space[changed] = vectors[changed] @ vector
+        scores += of_space
     return scores
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hemline.contracts import Space, VectorQuery
+from hemline.contracts import Space, VectorQuery, WeightedVector
 from hemline.errors import InvalidInputError, NotBuiltError
 from hemline.live_items import UNKNOWN, Change, LiveItems
 from hemline.live_record import change_from_proto
@@ -18,7 +18,12 @@ from hemline.v1 import retrieval_pb2_grpc
 from hemline.vectors import pack_f32, unpack_f32
 from hemline.wire import filter_from_proto, ids_of, known_rows_of
 
-SPACES: dict[int, Space] = {pb.VECTOR_SPACE_TOWER: "tower", pb.VECTOR_SPACE_CONTENT: "content"}
+SPACES: dict[int, Space] = {
+    pb.VECTOR_SPACE_TOWER: "tower",
+    pb.VECTOR_SPACE_CONTENT: "content",
+    pb.VECTOR_SPACE_IMAGE: "image",
+    pb.VECTOR_SPACE_TEXT: "text",
+}
 
 
 class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
@@ -57,7 +62,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
             loaded_releases=[items.release.id for items in self._retrieval.loaded],
             items=view.count,
             deleted=len(view) - view.count,
-            dims={space: self._retrieval.dim(space) for space in SPACES.values()},
+            dims={space: self._retrieval.dim(space) for space in view.release.spaces},
             index_kind=self._retrieval.kind,
             bytes=self._retrieval.memory_bytes(),
         )
@@ -89,16 +94,25 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
 
 
 def _query(message: pb.VectorQuery, field: str, items: LiveItems) -> VectorQuery:
-    if message.space not in SPACES:
-        raise InvalidInputError(f"{field}.space", "must be TOWER or CONTENT")
-    vector = unpack_f32(message.vector, message.dim, f"{field}.vector")
-    if len(vector) != 1:
-        raise InvalidInputError(f"{field}.vector", f"holds {len(vector)} vectors, not one")
+    first = _vector(message, field)
     return VectorQuery(
-        space=SPACES[message.space],
-        vector=np.ascontiguousarray(vector[0]),
+        space=first.space,
+        vector=first.vector,
         k=message.k,
         filter=filter_from_proto(message.filter, f"{field}.filter"),
         exclude=known_rows_of(message.exclude_item_ids, items),
         collapse_variants=message.collapse_variants,
+        weight=message.weight or 1.0,
+        also=tuple(
+            _vector(also, f"{field}.also[{place}]") for place, also in enumerate(message.also)
+        ),
     )
+
+
+def _vector(message: pb.VectorQuery | pb.WeightedVector, field: str) -> WeightedVector:
+    if message.space not in SPACES:
+        raise InvalidInputError(f"{field}.space", "must be TOWER, CONTENT, IMAGE or TEXT")
+    vector = unpack_f32(message.vector, message.dim, f"{field}.vector")
+    if len(vector) != 1:
+        raise InvalidInputError(f"{field}.vector", f"holds {len(vector)} vectors, not one")
+    return WeightedVector(SPACES[message.space], np.ascontiguousarray(vector[0]), message.weight)

@@ -13,12 +13,16 @@ class VectorSpace(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     VECTOR_SPACE_UNSPECIFIED: _ClassVar[VectorSpace]
     VECTOR_SPACE_TOWER: _ClassVar[VectorSpace]
     VECTOR_SPACE_CONTENT: _ClassVar[VectorSpace]
+    VECTOR_SPACE_IMAGE: _ClassVar[VectorSpace]
+    VECTOR_SPACE_TEXT: _ClassVar[VectorSpace]
 VECTOR_SPACE_UNSPECIFIED: VectorSpace
 VECTOR_SPACE_TOWER: VectorSpace
 VECTOR_SPACE_CONTENT: VectorSpace
+VECTOR_SPACE_IMAGE: VectorSpace
+VECTOR_SPACE_TEXT: VectorSpace
 
 class VectorQuery(_message.Message):
-    __slots__ = ("space", "vector", "dim", "k", "filter", "exclude_item_ids", "collapse_variants")
+    __slots__ = ("space", "vector", "dim", "k", "filter", "exclude_item_ids", "collapse_variants", "weight", "also")
     SPACE_FIELD_NUMBER: _ClassVar[int]
     VECTOR_FIELD_NUMBER: _ClassVar[int]
     DIM_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +30,8 @@ class VectorQuery(_message.Message):
     FILTER_FIELD_NUMBER: _ClassVar[int]
     EXCLUDE_ITEM_IDS_FIELD_NUMBER: _ClassVar[int]
     COLLAPSE_VARIANTS_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    ALSO_FIELD_NUMBER: _ClassVar[int]
     space: VectorSpace
     vector: bytes
     dim: int
@@ -33,7 +39,21 @@ class VectorQuery(_message.Message):
     filter: _common_pb2.Filter
     exclude_item_ids: _containers.RepeatedScalarFieldContainer[str]
     collapse_variants: bool
-    def __init__(self, space: _Optional[_Union[VectorSpace, str]] = ..., vector: _Optional[bytes] = ..., dim: _Optional[int] = ..., k: _Optional[int] = ..., filter: _Optional[_Union[_common_pb2.Filter, _Mapping]] = ..., exclude_item_ids: _Optional[_Iterable[str]] = ..., collapse_variants: _Optional[bool] = ...) -> None: ...
+    weight: float
+    also: _containers.RepeatedCompositeFieldContainer[WeightedVector]
+    def __init__(self, space: _Optional[_Union[VectorSpace, str]] = ..., vector: _Optional[bytes] = ..., dim: _Optional[int] = ..., k: _Optional[int] = ..., filter: _Optional[_Union[_common_pb2.Filter, _Mapping]] = ..., exclude_item_ids: _Optional[_Iterable[str]] = ..., collapse_variants: _Optional[bool] = ..., weight: _Optional[float] = ..., also: _Optional[_Iterable[_Union[WeightedVector, _Mapping]]] = ...) -> None: ...
+
+class WeightedVector(_message.Message):
+    __slots__ = ("space", "vector", "dim", "weight")
+    SPACE_FIELD_NUMBER: _ClassVar[int]
+    VECTOR_FIELD_NUMBER: _ClassVar[int]
+    DIM_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    space: VectorSpace
+    vector: bytes
+    dim: int
+    weight: float
+    def __init__(self, space: _Optional[_Union[VectorSpace, str]] = ..., vector: _Optional[bytes] = ..., dim: _Optional[int] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class RetrievalServiceSearchRequest(_message.Message):
     __slots__ = ("release", "queries", "tenant")
@@ -72,7 +92,7 @@ class UpsertRequest(_message.Message):
     def __init__(self, release: _Optional[str] = ..., items: _Optional[_Iterable[_Union[IndexedItem, _Mapping]]] = ...) -> None: ...
 
 class IndexedItem(_message.Message):
-    __slots__ = ("item", "content_vector", "tower_vector", "release", "deleted", "order", "accepted_ms")
+    __slots__ = ("item", "content_vector", "tower_vector", "release", "deleted", "order", "accepted_ms", "image_vector", "text_vector")
     ITEM_FIELD_NUMBER: _ClassVar[int]
     CONTENT_VECTOR_FIELD_NUMBER: _ClassVar[int]
     TOWER_VECTOR_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +100,8 @@ class IndexedItem(_message.Message):
     DELETED_FIELD_NUMBER: _ClassVar[int]
     ORDER_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_MS_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    TEXT_VECTOR_FIELD_NUMBER: _ClassVar[int]
     item: _common_pb2.Item
     content_vector: bytes
     tower_vector: bytes
@@ -87,7 +109,9 @@ class IndexedItem(_message.Message):
     deleted: bool
     order: int
     accepted_ms: int
-    def __init__(self, item: _Optional[_Union[_common_pb2.Item, _Mapping]] = ..., content_vector: _Optional[bytes] = ..., tower_vector: _Optional[bytes] = ..., release: _Optional[str] = ..., deleted: _Optional[bool] = ..., order: _Optional[int] = ..., accepted_ms: _Optional[int] = ...) -> None: ...
+    image_vector: bytes
+    text_vector: bytes
+    def __init__(self, item: _Optional[_Union[_common_pb2.Item, _Mapping]] = ..., content_vector: _Optional[bytes] = ..., tower_vector: _Optional[bytes] = ..., release: _Optional[str] = ..., deleted: _Optional[bool] = ..., order: _Optional[int] = ..., accepted_ms: _Optional[int] = ..., image_vector: _Optional[bytes] = ..., text_vector: _Optional[bytes] = ...) -> None: ...
 
 class UpsertResponse(_message.Message):
     __slots__ = ("upserted",)
