@@ -189,6 +189,27 @@ def test_a_published_figure_stands_beside_its_family_on_the_same_split_alone():
     )
 
 
+def test_estimates_of_clicks_have_a_section_and_no_place_among_rankings(tmp_path):
+    estimates = {"ctr_ips": 0.02, "ctr_snips": 0.03, "ctr_dr": 0.04, "ess": 70.0}
+    model = {"metrics": estimates, "ci": {"ctr_dr": [0.01, 0.07]}}
+    about = {
+        "impressions": 900,
+        "clicks": 9,
+        "learned_from": {"impressions": 800, "clicks": 8},
+        "logged": {"value": 0.01, "low": 0.005, "high": 0.02},
+    }
+    clicked = evaluation(tmp_path, "clicks", models={}, off_policy=about)
+    data = json.loads(clicked.read_text())
+    clicked.write_text(json.dumps({**data, "models": {"popular": model}}))
+    done, text = report_of(tmp_path, evaluation(tmp_path), clicked)
+    page = parsed(text)
+    section = words(page.find(".//section[@id='clicks']"))
+    assert done["sections"]["clicks"]
+    for shown in ("900 impressions with 9 clicks", "as it was logged", "4.00%", "1.00% to 7.00%"):
+        assert shown in section, shown
+    assert "clicks" not in words(page.find(".//section[@id='comparison']/h3"))
+
+
 def test_a_releases_own_figures_are_an_evaluation():
     interval = {"mean": 0.2, "low": 0.1, "high": 0.3}
     metrics = {
@@ -270,8 +291,8 @@ def whole(home: Path) -> tuple[dict[str, Any], str]:
 def test_the_report_of_a_release_has_every_section_whole(whole):
     done, text = whole
     page = parsed(text)
-    anchors = ("comparison", "segments", "losses", "map", "clusters", "recommendations")
-    assert done["sections"] == dict.fromkeys(anchors, True)
+    anchors = ("comparison", "segments", "losses", "map", "clusters", "recommendations", "clicks")
+    assert done["sections"] == {**dict.fromkeys(anchors, True), "clicks": False}
     assert [section.get("id") for section in page.iter("section")] == list(anchors)
     assert done["bytes"] < 5_000_000 and "http:" not in text and "https:" not in text
     for svg in page.iter("svg"):  # every drawing is either described or decoration

@@ -85,16 +85,24 @@ def softmax_policy(rates: F64, sharpness: float) -> F64:
 def estimate(
     log: Impressions, policy: F64, model: F64, samples: int = 1000, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """CTR of `policy` (n_items, n_places) by "logged", "ips", "snips" and "dr", with 95% intervals.
+    """`estimate_chosen` of a policy that heeds the place alone: (n_items, n_places)."""
+    expected = (policy * model).sum(axis=0)[log.place]
+    return estimate_chosen(log, policy[log.item, log.place], expected, model, samples, seed)
 
+
+def estimate_chosen(
+    log: Impressions, chosen: F64, expected: F64, model: F64, samples: int = 1000, seed: int = 0
+) -> dict[str, dict[str, float]]:
+    """CTR of another policy by "logged", "ips", "snips" and "dr", with 95% intervals.
+
+    chosen: q (n,), its chance of what was shown in each impression. expected: Σ_a q(a) r̂(a) there.
     model: r̂ (n_items, n_places), learned on other impressions. Each value is {"value", "low",
     "high"}; "ess" is the effective number of impressions, (Σ w)² / Σ w². Raises InvalidInputError
     for an empty log.
     """
     if len(log) == 0:
         raise InvalidInputError("impressions", "none are left to estimate from")
-    weight = policy[log.item, log.place] / log.propensity
-    expected = (policy * model).sum(axis=0)[log.place]
+    weight = chosen / log.propensity
     doubly = expected + weight * (log.click - model[log.item, log.place])
     terms = np.stack([log.click, weight * log.click, weight, doubly], axis=1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hemline.cli.verb import Args, Verbs, add_verb, console
 
 _EXAMPLE = """\
 hemline evaluate --data DIR --model popular,ease,blend --json out.json
+hemline evaluate --data ../shared/data/zozotown_clicks --model popular,item-knn --json out.json
 hemline evaluate --data .hemline/data/ml --split k-fold --folds 5 --model mf-als --json out.json
 hemline evaluate clip --catalog .hemline/catalogue --model hemline"""
 
@@ -22,7 +24,9 @@ def add_verbs(verbs: Verbs) -> None:
         help="measure models on what they were not trained on",
         description="Measure models on what they were not trained on. DIR is an imported data "
         "folder, or holds train, perhaps valid, and test as .npy of shape (2, N) or as text of "
-        "`user item item …` a line.",
+        "`user item item …` a line. Logged impressions (a .csv of the Open Bandit Dataset, or "
+        "imported events with a propensity) give each model's click-through rate by IPS, SNIPS and "
+        "doubly robust.",
         epilog="example:\n" + "\n".join(f"  {line}" for line in _EXAMPLE.splitlines()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -66,6 +70,8 @@ def run_evaluate(args: Args) -> int:
     from hemline.errors import InvalidInputError
     from hemline_training.comparison import CompareConfig, compare, print_comparison
     from hemline_training.datasets import default_split, folds_of, read_events
+    from hemline_training.logged_impressions import read_logged
+    from hemline_training.policies import evaluate_policies, print_policies
     from hemline_training.recommenders import MODELS, recommender
     from hemline_training.recommenders.blended import Blend, linear_parts
 
@@ -86,24 +92,45 @@ def run_evaluate(args: Args) -> int:
         return recommender(name, seed)
 
     err = console(stderr=True)
+
+    def stage(what: str) -> None:
+        err.print(what, style="dim")
+
+    logged = read_logged(args.data)
+    judged: dict[str, Any] = {}
+    if logged is not None:
+        judged = evaluate_policies(logged, names, make, args.seed, config.samples, stage)
+    if logged is not None and not (args.data / "events.parquet").is_file():
+        report = {**judged, "split": "time", "seed": args.seed}
+        size = (len(logged.log), logged.n_users, logged.log.n_items)
+        return _finish(args, report, size, lambda: print_policies(report, console()))
     events = read_events(args.data)
     split = args.split or default_split(events)
     folds = list(folds_of(events, split, args.folds, args.seed))
-    result = compare(folds, names, config, make, lambda what: err.print(what, style="dim"))
-    report = {
-        **result,
-        "split": split,
-        "seed": args.seed,
-        "data": {
-            "path": str(args.data),
-            "events": len(events),
-            "users": events.n_users,
-            "items": events.n_items,
-        },
-    }
+    report = {**compare(folds, names, config, make, stage), "split": split, "seed": args.seed}
+    if judged:
+        report["off_policy"] = judged["off_policy"]
+        for name, of in judged["models"].items():
+            report["models"][name]["metrics"] |= of["metrics"]
+            report["models"][name]["ci"] |= of["ci"]
+
+    def show() -> None:
+        print_comparison(report, max(config.ks), console())
+        if judged:
+            print_policies(judged, console())
+
+    return _finish(args, report, (len(events), events.n_users, events.n_items), show)
+
+
+def _finish(
+    args: Args, report: dict[str, Any], size: tuple[int, int, int], show: Callable[[], None]
+) -> int:
+    """Write the JSON, with where the data is and how much of it, then show the table."""
+    counts = dict(zip(("events", "users", "items"), size, strict=True))
+    report["data"] = {"path": str(args.data), **counts}
     if args.json is not None:
         args.json.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
-    print_comparison(report, max(config.ks), console())
+    show()
     return 0
 
 

@@ -1,7 +1,7 @@
 """The `report` story: evaluations and a release in, one HTML page out.
 
 comparison -> segments -> losses -> map of items -> clusters -> what shoppers would see
--> the page, written whole or not at all
+-> what would have been clicked -> the page, written whole or not at all
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from hemline_training.report.comparison_section import comparison, in_short
 from hemline_training.report.evaluated import Evaluation, of_release, read_evaluations
 from hemline_training.report.loss_section import losses
 from hemline_training.report.map_section import item_map
+from hemline_training.report.off_policy_section import off_policy
 from hemline_training.report.page import Section, absent, page
 from hemline_training.report.persona_section import recommendations
 from hemline_training.report.pictures import Pictures
@@ -59,10 +60,12 @@ def write_report(
     own = of_release(config.release.manifest) if config.release is not None else None
     if own is not None:
         evaluations.insert(0, own)
-    sections = [comparison(evaluations), segments(evaluations)]
-    sections.append(losses(evaluations, config.release))
+    ranked = [of for of in evaluations if of.k]  # the others hold logged impressions alone
+    sections = [comparison(ranked), segments(ranked)]
+    sections.append(losses(ranked, config.release))
     sections += _of_release(config, stage)
-    text = page("What the models learned", _about(config, evaluations), sections, _sources(config))
+    sections.append(off_policy(evaluations))
+    text = page("What the models learned", _about(config, ranked), sections, _sources(config))
     _write(config.out, text)
     return {
         "report": str(config.out),
