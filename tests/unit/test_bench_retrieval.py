@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from hemline.bench.contenders import missing
+from hemline.bench.equal_recall import TARGETS, equal_recall
 from hemline.bench.retrieval import RetrievalPlan, as_json, bench_retrieval
-from hemline.bench.vector_sets import drawn_set
+from hemline.bench.vector_sets import VectorSet, drawn_set
 from hemline.cli.bench_retrieval import _numbers, _sizes
 from hemline.errors import InvalidInputError
 from hemline.releases import Release
@@ -15,24 +16,58 @@ from small_world import item_contents
 
 
 def test_every_exact_index_is_whole_at_every_filter(small_release: Release) -> None:
-    plan = RetrievalPlan(drawn=((3_000, 16),), batches=(1, 2), filters=(1.0, 0.1), rounds=2)
+    plan = RetrievalPlan(
+        drawn=((3_000, 16),), batches=(1, 2), filters=(1.0, 0.1), rounds=2, queries=20
+    )
     said: list[str] = []
-    report = bench_retrieval(plan, small_release, said.append)
-    rows = as_json(report)["rows"]
-    assert isinstance(rows, list)
+    report = as_json(bench_retrieval(plan, small_release, said.append))
+    rows, details = report["rows"], report["details"]
+    assert isinstance(rows, list) and isinstance(details, list)
     wanted = {"items", "dim", "batch", "index", "filter", "threads", "device", "qps", "p50_ms"}
     wanted |= {"recall_at_10", "recall_at_100", "ratio_to_faiss_flat", "rss_mb"}
-    assert all(wanted <= row.keys() for row in rows)
+    assert all(wanted == row.keys() for row in rows)
     assert {(row["batch"], row["filter"]) for row in rows} == {
         (batch, share) for batch in (1, 2) for share in (1.0, 0.1)
     }
-    exact = [row for row in rows if row["index"] in ("hemline spectral", "hemline int8")]
-    assert len(exact) == 3 * 2 * 2 * 2
+    ours = ("hemline spectral", "hemline int8", "hemline fp16")
+    exact = [row for row in rows if row["index"] in ours]
+    assert len(exact) == 3 * 3 * 2 * 2
     assert all(row["recall_at_10"] == row["recall_at_100"] == 1.0 for row in exact)
     assert all(row["qps"] > 0 and row["ratio_to_faiss_flat"] > 0 for row in rows)
+    assert len(details) == len(rows) and all(detail["cpu_ms"] > 0 for detail in details)
     indexes = {row["index"] for row in rows}
     assert "faiss IndexFlatIP" in indexes and not indexes & set(missing())
     assert any("building" in line for line in said)
+
+
+class Halving:
+    """Looks at `effort` in a hundred of the items, so that 50 find half of the truth."""
+
+    filters = keeps = True
+
+    def __init__(self, name: str, items: np.ndarray) -> None:
+        self.name, self.effort, self._items = name, 7, items
+
+    def search(self, queries: np.ndarray, k: int, allowed: object) -> list[np.ndarray]:
+        seen = self._items[: max(k, len(self._items) * min(self.effort, 100) // 100)]
+        return [np.argsort(-(seen @ query))[:k] for query in queries]
+
+
+def test_efforts_at_equal_recall_are_the_least_that_reach_it() -> None:
+    rng = np.random.default_rng(1)
+    items, queries = (np.float32(rng.normal(size=(n, 8))) for n in (2_000, 60))
+    vectors = VectorSet("made", items, queries)
+    contenders = [Halving("hnswlib", items), Halving("other", items)]
+    rows = equal_recall(vectors, contenders, 1, lambda line: None, ks=(10,))
+    assert [(row.target, row.index) for row in rows] == [
+        (target, name) for target in TARGETS for name in ("hnswlib", "other")
+    ]
+    for row in rows:
+        assert row.target <= row.recall
+        assert abs(row.effort - 100 * row.target) <= 6
+        assert row.cpu_ms > 0 and row.ratio_to_hnswlib is not None
+    assert [row.ratio_to_hnswlib for row in rows if row.index == "hnswlib"] == [1.0, 1.0]
+    assert [contender.effort for contender in contenders] == [7, 7]
 
 
 def test_drawn_vectors_have_the_real_spectrum() -> None:

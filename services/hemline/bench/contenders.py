@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hemline.filters import Mask
+from hemline.retrieval.approximate import EF_CONSTRUCTION, LINKS, ApproximateIndex
 from hemline.retrieval.faiss_seam import Flat, bits_of
 from hemline.retrieval.interface import Search
 from hemline.retrieval.kinds import IndexKind, build_index
@@ -23,11 +24,13 @@ Ids = npt.NDArray[np.integer]
 
 class Contender(Protocol):
     """name: as in the table. filters: whether it can leave items out. keeps: whether it searches
-    the vectors it is given and not a copy."""
+    the vectors it is given and not a copy. effort: how much an approximate one looks at, efSearch
+    or lists; 0: what it does by itself, and the others always."""
 
     name: str
     filters: bool
     keeps: bool
+    effort: int
 
     def search(self, queries: F32, k: int, allowed: Mask | None) -> list[Ids]:
         """For each query (b, d) the k nearest items, best first."""
@@ -44,6 +47,17 @@ class Ours:
         self._all = np.ones(len(vectors), dtype=bool)
         self._built = build_index(vectors, kind, brief=0)
 
+    @property
+    def effort(self) -> int:
+        """Of an approximate one; 0 of the others."""
+        index = self._built.index
+        return index.effort if isinstance(index, ApproximateIndex) else 0
+
+    @effort.setter
+    def effort(self, effort: int) -> None:
+        if isinstance(self._built.index, ApproximateIndex):
+            self._built.index.effort = effort
+
     def search(self, queries: F32, k: int, allowed: Mask | None) -> list[Ids]:
         mask = self._all if allowed is None else allowed
         matching = int(np.count_nonzero(mask))
@@ -59,6 +73,7 @@ class FaissFlat:
     name = "faiss IndexFlatIP"
     filters = True
     keeps = False
+    effort = 0
 
     def __init__(self, vectors: F32) -> None:
         self._flat = Flat(vectors)
@@ -78,12 +93,13 @@ class Hnswlib:
         import hnswlib
 
         self._index: Any = hnswlib.Index(space="ip", dim=vectors.shape[1])
-        self._index.init_index(len(vectors), ef_construction=100, M=32)
+        self._index.init_index(len(vectors), ef_construction=EF_CONSTRUCTION, M=LINKS)
         self._index.set_num_threads(1)
-        self._index.add_items(vectors, num_threads=2)
+        self._index.add_items(vectors, num_threads=1)
+        self.effort = 0
 
     def search(self, queries: F32, k: int, allowed: Mask | None) -> list[Ids]:
-        self._index.set_ef(max(128, 3 * k))
+        self._index.set_ef(self.effort or max(128, 3 * k))
         found, _ = self._index.knn_query(queries, k=k, num_threads=1)
         return list(found)
 
@@ -97,12 +113,17 @@ class Usearch:
         from usearch.index import Index
 
         self._index: Any = Index(
-            ndim=vectors.shape[1], metric="ip", dtype="f32", connectivity=32, expansion_add=100
+            ndim=vectors.shape[1],
+            metric="ip",
+            dtype="f32",
+            connectivity=LINKS,
+            expansion_add=EF_CONSTRUCTION,
         )
-        self._index.add(np.arange(len(vectors)), vectors, threads=2)
+        self._index.add(np.arange(len(vectors)), vectors, threads=1)
+        self.effort = 0
 
     def search(self, queries: F32, k: int, allowed: Mask | None) -> list[Ids]:
-        self._index.expansion_search = max(128, 3 * k)
+        self._index.expansion_search = self.effort or max(128, 3 * k)
         found = self._index.search(queries, k, threads=1)
         return [np.asarray(found.keys)] if len(queries) == 1 else list(np.asarray(found.keys))
 
@@ -113,6 +134,7 @@ class QdrantLocal:
     name = "qdrant local"
     filters = True
     keeps = False
+    effort = 0
 
     def __init__(self, vectors: F32, place: npt.NDArray[np.int64]) -> None:
         """place: int (n,), where each item stands among 1,000,000 for filters."""

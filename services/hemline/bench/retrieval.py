@@ -25,6 +25,8 @@ from hemline.bench.contenders import (
     Usearch,
     missing,
 )
+from hemline.bench.equal_recall import EqualRow, equal_recall
+from hemline.bench.recall import recall, true_scores
 from hemline.bench.vector_sets import VectorSet, drawn_set, real_set
 from hemline.filters import Mask
 from hemline.releases import Release
@@ -35,18 +37,17 @@ K = 100
 OURS: tuple[IndexKind, ...] = ("spectral", "int8", "fp16", "hnsw", "ivf", "ivfpq")
 INDEXES = (*OURS, "hnswlib", "usearch", "qdrant")
 _GRAPHS = ("hnsw", "hnswlib", "usearch")
-_TIE = 1e-5  # scores this near are the same: sums of float32 differ in their order
+_APPROXIMATE = ("hemline hnsw", "hemline ivf", "hemline ivfpq", "hnswlib", "usearch")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. filter: share of the items that may be found. qps, p50_ms: by the
-    clock, p50 of one batch. cpu_ms: of one query. ratio_to_faiss_flat: of its cpu_ms to ours.
+    """One line of the table. batch: queries. filter: share of the items that may be found. qps,
+    p50_ms: by the clock, p50 of one batch. ratio_to_faiss_flat: of its processor time to ours.
     rss_mb: what the index added to the process, with its vectors."""
 
     items: int
     dim: int
-    vectors: str
     batch: int
     index: str
     filter: float
@@ -54,7 +55,6 @@ class Row:
     device: str
     qps: float
     p50_ms: float
-    cpu_ms: float
     recall_at_10: float
     recall_at_100: float
     ratio_to_faiss_flat: float
@@ -62,10 +62,19 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Detail:
+    """What else is known of a row. vectors: where they are from. cpu_ms: of one query, median."""
+
+    vectors: str
+    cpu_ms: float
+
+
+@dataclass(frozen=True)
 class RetrievalPlan:
     """drawn: (items, dim) of each drawn set. spaces: of the release. indexes: what is compared with
     IndexFlatIP, as in `INDEXES`. graphs_up_to: items, as building a graph is slow.
-    rounds: batches each contender gets of every size and filter."""
+    rounds: batches each contender gets of every size and filter. queries: of each set.
+    equal_recall: whether the approximate ones are compared at equal recall as well."""
 
     drawn: Sequence[tuple[int, int]] = ((200_000, 128), (1_000_000, 128))
     spaces: Sequence[str] = ("content", "tower")
@@ -74,12 +83,18 @@ class RetrievalPlan:
     filters: Sequence[float] = (1.0, 0.5, 0.1, 0.01, 0.001)
     graphs_up_to: int = 200_000
     rounds: int = 20
+    queries: int = 256
+    equal_recall: bool = False
     seed: int = 1
 
 
 @dataclass(frozen=True)
 class RetrievalReport:
+    """details: of each row, in their order."""
+
     rows: list[Row]
+    details: list[Detail]
+    equal_recall: list[EqualRow]
     not_installed: list[str]
 
 
@@ -88,58 +103,68 @@ def bench_retrieval(
 ) -> RetrievalReport:
     """Measure everything of the plan; `say` is told what is going on."""
     rng = np.random.default_rng(plan.seed)
-    queries = max(plan.batches) * 2
-    rows: list[Row] = []
+    report = RetrievalReport([], [], [], missing())
     for space in plan.spaces:
         vectors = np.ascontiguousarray(getattr(release, f"item_{space}"))
         name = f"{space} of {release.id}"
-        rows += _measure(real_set(name, vectors, queries, rng), plan, rng, say)
+        _measure(real_set(name, vectors, plan.queries, rng), plan, rng, say, report)
     for items, dim in plan.drawn:
-        drawn = drawn_set(np.asarray(release.item_content), items, dim, queries, rng)
-        rows += _measure(drawn, plan, rng, say)
-    return RetrievalReport(rows, missing())
+        drawn = drawn_set(np.asarray(release.item_content), items, dim, plan.queries, rng)
+        _measure(drawn, plan, rng, say, report)
+    return report
 
 
 def _measure(
-    vectors: VectorSet, plan: RetrievalPlan, rng: np.random.Generator, say: Callable[[str], None]
-) -> list[Row]:
+    vectors: VectorSet,
+    plan: RetrievalPlan,
+    rng: np.random.Generator,
+    say: Callable[[str], None],
+    report: RetrievalReport,
+) -> None:
     place = rng.permutation(len(vectors.items))
     contenders = _contenders(vectors, plan, place, say)
-    rows: list[Row] = []
     for share in plan.filters:
         allowed = None if share == 1.0 else place < max(1, round(share * len(place)))
-        true = [_true_scores(vectors.items, query, allowed) for query in vectors.queries]
+        taking = [each for each in contenders if allowed is None or each[0].filters]
+        truth: dict[int, F32] = {}
         for batch in plan.batches:
-            taking = [each for each in contenders if allowed is None or each[0].filters]
-            slow = max(1, plan.rounds // (batch if batch < 4 else 4))
             say(f"{vectors.name}: {share:.1%} of the items, batches of {batch}")
+            slow = max(1, plan.rounds // (batch if batch < 4 else 4))
             timed = _take_turns([each for each, _ in taking], vectors.queries, batch, allowed, slow)
-            flat_cpu_ms = timed[0].cpu_ms
             for (contender, rss_mb), took in zip(taking, timed, strict=True):
-                recalls = [
-                    float(np.mean([_recall(vectors, q, ids, true[q], k) for q, ids in took.found]))
-                    for k in (10, K)
-                ]
-                rows.append(
-                    Row(
-                        items=len(vectors.items),
-                        dim=vectors.items.shape[1],
-                        vectors=vectors.name,
-                        batch=batch,
-                        index=contender.name,
-                        filter=share,
-                        threads=1,
-                        device="cpu",
-                        qps=round(1000 * batch / took.mean_ms, 1),
-                        p50_ms=round(took.p50_ms, 3),
-                        cpu_ms=round(took.cpu_ms, 3),
-                        recall_at_10=round(recalls[0], 4),
-                        recall_at_100=round(recalls[1], 4),
-                        ratio_to_faiss_flat=round(flat_cpu_ms / took.cpu_ms, 4),
-                        rss_mb=round(rss_mb, 1),
-                    )
+                row = Row(
+                    items=len(vectors.items),
+                    dim=vectors.items.shape[1],
+                    batch=batch,
+                    index=contender.name,
+                    filter=share,
+                    threads=1,
+                    device="cpu",
+                    qps=round(1000 * batch / took.mean_ms, 1),
+                    p50_ms=round(took.p50_ms, 3),
+                    recall_at_10=_mean_recall(vectors, allowed, took, truth, 10),
+                    recall_at_100=_mean_recall(vectors, allowed, took, truth, K),
+                    ratio_to_faiss_flat=round(timed[0].cpu_ms / took.cpu_ms, 4),
+                    rss_mb=round(rss_mb, 1),
                 )
-    return rows
+                report.rows.append(row)
+                report.details.append(Detail(vectors.name, round(took.cpu_ms, 4)))
+    if plan.equal_recall:
+        several = [each for each, _ in contenders if each.name in _APPROXIMATE]
+        report.equal_recall.extend(equal_recall(vectors, several, plan.rounds, say))
+
+
+def _mean_recall(
+    vectors: VectorSet, allowed: Mask | None, took: _Took, truth: dict[int, F32], k: int
+) -> float:
+    """truth: by query, filled as it is asked for."""
+    recalls = []
+    for number, found in took.found:
+        query = vectors.queries[number]
+        if number not in truth:
+            truth[number] = true_scores(vectors.items, query, K, allowed)
+        recalls.append(recall(vectors.items, query, found, truth[number], k))
+    return round(float(np.mean(recalls)), 4)
 
 
 def _contenders(
@@ -200,28 +225,10 @@ def _take_turns(
     ]
 
 
-def _true_scores(items: F32, query: F32, allowed: Mask | None) -> F32:
-    """The K best scores, best first."""
-    scores = items @ query
-    if allowed is not None:
-        scores = scores[allowed]
-    kept = min(K, len(scores))
-    best: F32 = np.sort(np.partition(scores, -kept)[-kept:])[::-1]
-    return best
-
-
-def _recall(
-    vectors: VectorSet, query: int, ids: np.typing.NDArray[np.integer], true: F32, k: int
-) -> float:
-    wanted = min(k, len(true))
-    scores = vectors.items[ids[:wanted]] @ vectors.queries[query]
-    return float(np.count_nonzero(scores >= true[wanted - 1] - _TIE)) / wanted
-
-
 def _rss_mb() -> float:
     gc.collect()
     return float(psutil.Process().memory_info().rss) / 1e6
 
 
 def as_json(report: RetrievalReport) -> dict[str, object]:
-    return {"rows": [asdict(row) for row in report.rows], "not_installed": report.not_installed}
+    return asdict(report)

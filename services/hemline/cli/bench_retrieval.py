@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 from hemline.cli.verb import Args, Verbs, add_home, add_verb, console, print_json
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from hemline.bench.equal_recall import EqualRow
     from hemline.bench.retrieval import RetrievalReport
 
 
@@ -36,7 +39,7 @@ def add_verb_retrieval(inner: Verbs) -> None:
     )
     parser.add_argument(
         "--indexes",
-        default="spectral,int8,hnsw,ivf,hnswlib,usearch,qdrant",
+        default="spectral,int8,fp16,hnsw,ivf,ivfpq,hnswlib,usearch,qdrant",
         metavar="NAME,…",
         help="beside faiss IndexFlatIP (default: %(default)s)",
     )
@@ -56,6 +59,11 @@ def add_verb_retrieval(inner: Verbs) -> None:
     )
     parser.add_argument(
         "--rounds", type=int, default=20, help="batches each (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--equal-recall",
+        action="store_true",
+        help="compare the approximate ones at equal recall@10 and @100 as well",
     )
     parser.add_argument("--seed", type=int, default=1, help="of vectors and filters")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
@@ -84,6 +92,7 @@ def run(args: Args) -> int:
         filters=_numbers("--filters", args.filters),
         graphs_up_to=args.graphs_up_to,
         rounds=args.rounds,
+        equal_recall=args.equal_recall,
         seed=args.seed,
     )
     report = bench_retrieval(plan, open_release(args.home / "releases"), _say)
@@ -103,15 +112,15 @@ def _print(report: RetrievalReport) -> None:
         title="Vector search, one thread; x flat: processor time against faiss IndexFlatIP",
         title_justify="left",
     )
-    for row in report.rows:
+    for row, detail in zip(report.rows, report.details, strict=True):
         table.add_row(
-            row.vectors,
+            detail.vectors,
             row.index,
             f"{row.filter:.1%}",
             str(row.batch),
             f"{row.qps:,.0f}",
             f"{row.p50_ms:.2f}",
-            f"{row.cpu_ms:.2f}",
+            f"{detail.cpu_ms:.2f}",
             f"{row.recall_at_10:.4f}",
             f"{row.recall_at_100:.4f}",
             f"{row.ratio_to_faiss_flat:.1f}",
@@ -119,8 +128,31 @@ def _print(report: RetrievalReport) -> None:
         )
     out = console()
     out.print(table)
+    if report.equal_recall:
+        out.print(_at_equal_recall(report.equal_recall))
     if report.not_installed:
         out.print(f"not installed, so not compared: {', '.join(report.not_installed)}")
+
+
+def _at_equal_recall(rows: Sequence[EqualRow]) -> Table:
+    from rich.table import Table
+
+    table = Table(
+        *("vectors", "index", "recall", "effort", "reached", "CPU ms", "x hnswlib"),
+        title="At equal recall, one query at a time; x hnswlib: queries a second against hnswlib's",
+        title_justify="left",
+    )
+    for row in rows:
+        table.add_row(
+            row.vectors,
+            row.index,
+            f"@{row.k} {row.target}",
+            str(row.effort),
+            f"{row.recall:.4f}",
+            f"{row.cpu_ms:.3f}",
+            "" if row.ratio_to_hnswlib is None else f"{row.ratio_to_hnswlib:.2f}",
+        )
+    return table
 
 
 def _sizes(text: str) -> list[tuple[int, int]]:

@@ -79,16 +79,17 @@ class OneList:
 
 
 class Graph:
-    """HNSW. links: of each item, twice as many at its ground."""
+    """HNSW by distance. links: of each item, twice as many at its ground."""
 
     max_k: int | None = None
 
     def __init__(self, vectors: F32, links: int, ef_construction: int) -> None:
         faiss.omp_set_num_threads(1)
         self._links = links
-        self._index = faiss.IndexHNSWFlat(vectors.shape[1], links, faiss.METRIC_INNER_PRODUCT)
+        self._index = faiss.IndexHNSWFlat(vectors.shape[1], links, faiss.METRIC_L2)
         self._index.hnsw.efConstruction = ef_construction
         self._index.add(vectors)
+        self._unfiltered: dict[int, Any] = {}
 
     @property
     def memory_bytes(self) -> int:
@@ -97,13 +98,15 @@ class Graph:
 
     def search(self, vector: F32, k: int, effort: int, bits: Bits | None) -> FoundRows:
         """Up to k rows; effort: efSearch."""
-        selector = _selector(bits)
-        parameters = faiss.SearchParametersHNSW(sel=selector, efSearch=effort)  # type: ignore[attr-defined]
-        # A heap of candidates is faster than FAISS's array of them, but there it forgets the filter.
-        parameters.bounded_queue = bits is not None
-        _, found = self._index.search(vector[None], k, params=parameters)
-        rows: FoundRows = found[0]
-        return rows[rows >= 0]
+        parameters = self._unfiltered.get(effort) if bits is None else None
+        if parameters is None:
+            selector = _selector(bits)
+            parameters = faiss.SearchParametersHNSW(sel=selector, efSearch=effort)  # type: ignore[attr-defined]
+            # A heap of candidates beats FAISS's array of them, but there it forgets the filter.
+            parameters.bounded_queue = bits is not None
+            if bits is None:
+                self._unfiltered[effort] = parameters
+        return _rows_of(self._index, vector, k, parameters)
 
 
 class Lists:
@@ -134,9 +137,18 @@ class Lists:
         """Up to k rows; effort: how many lists are looked at."""
         selector = _selector(bits)
         parameters = faiss.SearchParametersIVF(sel=selector, nprobe=effort)  # type: ignore[call-arg]
-        _, found = self._index.search(vector[None], k, params=parameters)
-        rows: FoundRows = found[0]
-        return rows[rows >= 0]
+        return _rows_of(self._index, vector, k, parameters)
+
+
+def _rows_of(index: Any, vector: F32, k: int, parameters: Any) -> FoundRows:
+    """As `index.search` of one vector, whose checks take a tenth of a search."""
+    query = np.ascontiguousarray(vector, dtype=np.float32)
+    if query.shape != (index.d,):
+        raise ValueError(f"a vector of shape {query.shape}, the index has {index.d} dimensions")
+    scores, rows = np.empty(k, np.float32), np.empty(k, np.int64)
+    pointer = faiss.swig_ptr
+    index.search_c(1, pointer(query), k, pointer(scores), pointer(rows), parameters)
+    return rows[rows >= 0] if rows[-1] < 0 else rows
 
 
 def _selector(bits: Bits | None) -> Any:

@@ -39,14 +39,16 @@ _BOUNDED = metrics.SEARCH_SCANS.labels("head")
 _FEW_MATCH = metrics.SEARCH_SCANS.labels("few_match")
 
 
-def head_of(vectors: F32) -> F32:
+def head_of(vectors: F32, align: int = 1, beside: int = 0) -> F32:
     """The directions of greatest energy that together hold 98% of it: float32 (d, m), orthonormal.
 
-    vectors: float32 (n, d).
+    vectors: float32 (n, d). align: m + beside is a multiple of it, by further directions, where
+    there are as many.
     """
     energy, directions = np.linalg.eigh((vectors.T @ vectors).astype(np.float64))
     share = np.cumsum(energy[::-1]) / max(energy.sum(), 1e-30)
-    m = min(int(np.searchsorted(share, _HEAD_ENERGY)) + 1, len(energy))
+    m = int(np.searchsorted(share, _HEAD_ENERGY)) + 1
+    m = min(-(-(m + beside) // align) * align - beside, len(energy))
     return np.ascontiguousarray(directions[:, ::-1][:, :m], dtype=np.float32)
 
 
