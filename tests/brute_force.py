@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hemline.catalogue import Item
-from hemline.filters import AllOf, AnyOf, Filter, In, InStock, Not, Range
+from hemline.filters import AllOf, AnyOf, Filter, In, InStock, Not, OfTenant, Range
 
 
 def matches(condition: Filter, item: Item) -> bool:
@@ -26,6 +26,8 @@ def matches(condition: Filter, item: Item) -> bool:
             return (low is None or low <= number) and (high is None or number <= high)
         case InStock(wanted):
             return item.in_stock == wanted
+        case OfTenant(tenant):
+            return item.tenant is None or item.tenant == tenant
     raise AssertionError(condition)
 
 

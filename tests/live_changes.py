@@ -25,7 +25,8 @@ def new_state(
     alone, as of a caller that knows no better."""
     rng = np.random.default_rng(seed)
     item = Item(name, f"{name} {seed}", colour=colour, price=price, in_stock=stock)
-    item = dataclasses.replace(item, variant_group=group or name)
+    tenant = (None, "acme", "bolt")[seed % 7 % 3]
+    item = dataclasses.replace(item, variant_group=group or name, tenant=tenant)
     content, tower, image, text = (
         normalise(rng.normal(size=dim)) for dim in (CLIP_DIM, TOWER_DIM, CLIP_DIM, CLIP_DIM)
     )

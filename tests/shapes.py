@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from hemline.filters import AllOf, AnyOf, In, InStock, Not, Range
+from hemline.filters import AllOf, AnyOf, In, InStock, Not, OfTenant, Range
 
 _ends = st.none() | st.floats(0, 40)
 
@@ -17,6 +17,7 @@ leaves = st.one_of(
         ),
     ),
     st.builds(InStock, st.booleans()),
+    st.builds(OfTenant, st.sampled_from(["acme", "bolt", "nobody"])),
     st.tuples(st.sampled_from(["price", "year"]), _ends, _ends, st.booleans())
     .filter(lambda bounds: bounds[1] is None or bounds[2] is None or bounds[1] <= bounds[2])
     .map(lambda bounds: Range(*bounds)),

@@ -67,7 +67,8 @@ def item_parts() -> tuple[F32, F32]:
 
 
 def small_items() -> list[Item]:
-    """Styles in order; the last two items of each style are one product in two sizes."""
+    """Styles in order; the last two items of each style are one product in two sizes. Those of the
+    numbers 9 and 10 belong to tenants, which nobody notices who calls without a key."""
     items = []
     for style in STYLES:
         for number in range(PER_STYLE):
@@ -83,6 +84,7 @@ def small_items() -> list[Item]:
                     currency="EUR",
                     variant_group=f"{style}-sizes" if last_two else "",
                     in_stock=number != 0,
+                    tenant={9: "acme", 10: "bolt"}.get(number),
                 )
             )
     return items

@@ -52,7 +52,10 @@ ATTRIBUTES = (
     "season",
     "usage",
 )
+CODED = (*ATTRIBUTES, "tenant")  # texts of which many items have the same
 
+# Of catalogues that have it: whose an item is; null: everybody's.
+_TENANT = pa.field("tenant", pa.string())
 _COLUMNS = [field for field in ITEM_SCHEMA if field.name != "image"]
 
 
@@ -61,7 +64,8 @@ class Item:
     """One item as the shop describes it, without its image. None means unknown.
 
     `price` is in units of `currency` (ISO 4217), not in cents. Items that are the same product in
-    another size share `variant_group`; empty means the item is a group of its own.
+    another size share `variant_group`; empty means the item is a group of its own. An item of a
+    `tenant` is seen by that tenant's API keys alone; None: by everybody.
     """
 
     item_id: str
@@ -80,6 +84,7 @@ class Item:
     currency: str | None = None
     variant_group: str = ""
     in_stock: bool = True
+    tenant: str | None = None
 
     def __post_init__(self) -> None:
         if not self.variant_group:
@@ -113,7 +118,7 @@ class Catalogue:
         self.year: npt.NDArray[np.int16] = _numbers(table["year"], -1, np.int16)
         self.in_stock: npt.NDArray[np.bool_] = _numbers(table["in_stock"], False, np.bool_)
         self.variant_group, self.variant_groups = _encode(table["variant_group"])
-        self._attributes = {name: _encode(table[name]) for name in ATTRIBUTES}
+        self._attributes = {name: _encode(table[name]) for name in CODED}
 
     @classmethod
     def load(cls, path: Path) -> Catalogue:
@@ -123,11 +128,13 @@ class Catalogue:
         """
         file = _open_items(path)
         names = set(file.schema_arrow.names)
-        return cls.from_table(file.read(columns=[f.name for f in _COLUMNS if f.name in names]))
+        wanted = [f.name for f in (*_COLUMNS, _TENANT) if f.name in names]
+        return cls.from_table(file.read(columns=wanted))
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Catalogue:
-        """A catalogue of an arrow table with ITEM_SCHEMA's columns; an image column is left out.
+        """A catalogue of an arrow table with ITEM_SCHEMA's columns, and perhaps `tenant`; an image
+        column is left out.
 
         Raises CatalogueError naming the column that is missing, of the wrong type, or null where
         ITEM_SCHEMA allows none, and for a repeated item_id.
@@ -136,7 +143,9 @@ class Catalogue:
         if missing:
             raise CatalogueError(f"the catalogue lacks the column(s) {', '.join(missing)}")
         columns = []
-        for field in _COLUMNS:
+        if _TENANT.name not in table.column_names:
+            table = table.append_column(_TENANT, pa.nulls(len(table), _TENANT.type))
+        for field in (*_COLUMNS, _TENANT):
             try:
                 column = table[field.name].cast(field.type)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -144,7 +153,7 @@ class Catalogue:
             if not field.nullable and column.null_count:
                 raise CatalogueError(f"column {field.name} is null in {column.null_count} row(s)")
             columns.append(column.combine_chunks())
-        return cls(pa.table(columns, schema=pa.schema(_COLUMNS)))
+        return cls(pa.table(columns, schema=pa.schema([*_COLUMNS, _TENANT])))
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -152,7 +161,7 @@ class Catalogue:
     def codes(self, attribute: str) -> npt.NDArray[np.int32]:
         """int32 (n,), read-only: each item's index into `values(attribute)`, -1 where unknown.
 
-        Raises KeyError for a name outside ATTRIBUTES.
+        Raises KeyError for a name outside CODED.
         """
         return self._attributes[attribute][0]
 
@@ -174,12 +183,19 @@ class Catalogue:
 
 
 def items_table(items: Sequence[Item], images: Sequence[bytes | None] | None = None) -> pa.Table:
-    """An arrow table in ITEM_SCHEMA, the inverse of `Catalogue.items`; images[i] is items[i]'s."""
+    """An arrow table in ITEM_SCHEMA, the inverse of `Catalogue.items`; images[i] is items[i]'s.
+
+    With a column `tenant` if an item has one.
+    """
     if images is not None and len(images) != len(items):
         raise ValueError(f"{len(images)} images for {len(items)} items")
     columns = [pa.array([getattr(i, f.name) for i in items], f.type) for f in _COLUMNS]
     columns.append(pa.array([None] * len(items) if images is None else images, pa.binary()))
-    return pa.table(columns, schema=ITEM_SCHEMA)
+    table = pa.table(columns, schema=ITEM_SCHEMA)
+    if any(item.tenant for item in items):
+        tenants = pa.array([item.tenant for item in items], _TENANT.type)
+        table = table.append_column(_TENANT, tenants)
+    return table
 
 
 def read_images(path: Path, rows: Sequence[int] | None = None) -> list[bytes | None]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hemline.catalogue import ATTRIBUTES, Item
+from hemline.catalogue import CODED, Item
 from hemline.contracts import Space
 from hemline.vectors import F32
 
@@ -37,9 +37,9 @@ class ChangedItems:
         self.price = np.zeros(_CAPACITY, np.float32)
         self.year = np.zeros(_CAPACITY, np.int16)
         self.in_stock = np.zeros(_CAPACITY, np.bool_)
-        self.codes = np.zeros((len(ATTRIBUTES), _CAPACITY), np.int32)
-        self.values: list[list[str]] = [[] for _ in ATTRIBUTES]
-        self._code_of: list[dict[str, int]] = [{} for _ in ATTRIBUTES]
+        self.codes = np.zeros((len(CODED), _CAPACITY), np.int32)
+        self.values: list[list[str]] = [[] for _ in CODED]
+        self._code_of: list[dict[str, int]] = [{} for _ in CODED]
 
     def append(self, row: int, item: Item, vectors: Mapping[Space, F32]) -> int:
         """The slot that the item's new state takes. vectors: float32 (dim,), of every space."""
@@ -53,7 +53,7 @@ class ChangedItems:
         self.price[slot] = np.nan if item.price is None else item.price
         self.year[slot] = -1 if item.year is None else item.year
         self.in_stock[slot] = item.in_stock
-        for place, name in enumerate(ATTRIBUTES):
+        for place, name in enumerate(CODED):
             self.codes[place, slot] = self._code(place, getattr(item, name))
         self.count += 1
         return slot
@@ -114,8 +114,8 @@ class ChangedColumns:
 
     def codes(self, attribute: str) -> npt.NDArray[np.int32]:
         """int32 (m,): places in `values(attribute)`, -1 where unknown."""
-        return np.asarray(self.all_codes[ATTRIBUTES.index(attribute)])
+        return np.asarray(self.all_codes[CODED.index(attribute)])
 
     def values(self, attribute: str) -> Sequence[str]:
         """The attribute's distinct values; later slots may add some."""
-        return self.all_values[ATTRIBUTES.index(attribute)]
+        return self.all_values[CODED.index(attribute)]

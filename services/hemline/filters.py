@@ -20,6 +20,8 @@ NUMERIC_ATTRIBUTES = ("price", "year")
 MAX_DEPTH = 8
 MAX_BRANCHES = 32
 MAX_VALUES = 1000
+MAX_TENANT = 64
+WRAPPED = -1  # depth to check from where the servers have put a filter into one of their own
 
 Mask = npt.NDArray[np.bool_]
 
@@ -76,7 +78,14 @@ class InStock:
     in_stock: bool = True
 
 
-Filter = AllOf | AnyOf | Not | In | Range | InStock
+@dataclass(frozen=True)
+class OfTenant:
+    """The item is this tenant's or nobody's."""
+
+    tenant: str
+
+
+Filter = AllOf | AnyOf | Not | In | Range | InStock | OfTenant
 
 
 def check_filter(condition: Filter, field: str = "filter", depth: int = 0) -> None:
@@ -111,6 +120,9 @@ def check_filter(condition: Filter, field: str = "filter", depth: int = 0) -> No
                     raise InvalidInputError(f"{field}.range.{name}", "is not a finite number")
             if low is not None and high is not None and low > high:
                 raise InvalidInputError(f"{field}.range", f"min {low:g} is above max {high:g}")
+        case OfTenant(tenant):
+            if not 1 <= len(tenant) <= MAX_TENANT:
+                raise InvalidInputError(f"{field}.tenant", f"needs 1 to {MAX_TENANT} characters")
         case InStock():
             pass
 
@@ -144,6 +156,9 @@ def filter_mask(condition: Filter, catalogue: Columns) -> Mask:
             return mask | unknown if include_unknown else mask
         case InStock(wanted_stock):
             return np.asarray(catalogue.in_stock == wanted_stock)
+        case OfTenant(tenant):
+            seen = np.array([v == tenant for v in catalogue.values("tenant")] + [True], dtype=bool)
+            return np.asarray(seen[catalogue.codes("tenant")])
 
 
 class FilterMasks:
@@ -176,3 +191,15 @@ def mentions_stock(condition: Filter | None) -> bool:
         case InStock():
             return True
     return False
+
+
+def tenants_named(condition: Filter | None) -> frozenset[str]:
+    """The tenants that a filter speaks of."""
+    match condition:
+        case AllOf(filters) | AnyOf(filters):
+            return frozenset().union(*(tenants_named(part) for part in filters))
+        case Not(part):
+            return tenants_named(part)
+        case OfTenant(tenant):
+            return frozenset((tenant,))
+    return frozenset()

@@ -28,7 +28,7 @@ from hemline.errors import InvalidInputError, NotFoundError
 SCOPES = ("recommend", "events", "users", "catalog", "admin")
 MAX_KEYS = 10_000
 _ID = re.compile(r"[a-z0-9]{1,32}")
-_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -131,7 +131,7 @@ def _record(entry: Any, where: str) -> KeyRecord:
         )
     texts = {
         "id": (record.id, _ID, "1 to 32 lower-case letters and digits"),
-        "tenant": (record.tenant, _TENANT, "1 to 64 letters, digits, '.', '_' or '-'"),
+        "tenant": (record.tenant, TENANT, "1 to 64 letters, digits, '.', '_' or '-'"),
         "secret_sha256": (record.secret_sha256, _SHA256, "64 hexadecimal digits"),
     }
     for name, (value, pattern, wanted) in texts.items():

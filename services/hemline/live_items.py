@@ -221,6 +221,15 @@ class LiveView:
         slot = int(self.slot_of[row])
         return self.changed.items[slot] if slot >= 0 else self.release.catalogue.item(row)
 
+    def tenant(self, row: int) -> str | None:
+        """Whose the item of a row is; None: everybody's. Of a deleted one, whose it was."""
+        slot = int(self.slot_of[row])
+        if slot >= 0:
+            return self.changed.items[slot].tenant
+        catalogue = self.release.catalogue
+        code = int(catalogue.codes("tenant")[row])
+        return catalogue.values("tenant")[code] if code >= 0 else None
+
     def matching(self, condition: Filter | None) -> Matching:
         """What a filter lets through; it must have passed `check_filter`."""
         found = self._matching.get(condition)

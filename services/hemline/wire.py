@@ -10,7 +10,17 @@ import numpy as np
 from hemline.catalogue import Item
 from hemline.contracts import Rows
 from hemline.errors import InvalidInputError
-from hemline.filters import AllOf, AnyOf, Filter, In, InStock, Not, Range, check_filter
+from hemline.filters import (
+    AllOf,
+    AnyOf,
+    Filter,
+    In,
+    InStock,
+    Not,
+    OfTenant,
+    Range,
+    check_filter,
+)
 from hemline.v1 import common_pb2 as common
 
 
@@ -34,12 +44,17 @@ EVENT_KIND_NAMES: dict[int, str] = {
 EVENT_KINDS: dict[str, Any] = {name: number for number, name in EVENT_KIND_NAMES.items()}
 
 
-def filter_from_proto(message: common.Filter, field: str = "filter") -> Filter | None:
-    """A checked filter, or None for an absent one. Raises InvalidInputError naming the part."""
+def filter_from_proto(
+    message: common.Filter, field: str = "filter", depth: int = 0
+) -> Filter | None:
+    """A checked filter, or None for an absent one. Raises InvalidInputError naming the part.
+
+    depth: see `check_filter`.
+    """
     if message.WhichOneof("condition") is None:
         return None
     condition = _filter(message, field)
-    check_filter(condition, field)
+    check_filter(condition, field, depth)
     return condition
 
 
@@ -67,6 +82,8 @@ def _filter(message: common.Filter, field: str) -> Filter:
             )
         case "in_stock":
             return InStock(message.in_stock)
+        case "tenant":
+            return OfTenant(message.tenant)
     raise InvalidInputError(field, "has an empty condition")
 
 
@@ -93,6 +110,8 @@ def filter_to_proto(condition: Filter | None) -> common.Filter:
             return common.Filter(range=bounds)
         case InStock(in_stock):
             return common.Filter(in_stock=in_stock)
+        case OfTenant(tenant):
+            return common.Filter(tenant=tenant)
 
 
 def item_to_proto(item: Item) -> common.Item:
@@ -114,6 +133,7 @@ def item_to_proto(item: Item) -> common.Item:
         currency=item.currency or "",
         variant_group=item.variant_group,
         in_stock=item.in_stock,
+        tenant=item.tenant or "",
     )
 
 
@@ -136,6 +156,7 @@ def item_from_proto(message: common.Item) -> Item:
         currency=message.currency or None,
         variant_group=message.variant_group,
         in_stock=message.in_stock,
+        tenant=message.tenant or None,
     )
 
 

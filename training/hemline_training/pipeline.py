@@ -192,10 +192,10 @@ def export(
 ) -> None:
     """Write the files of a release (see `hemline.releases.FILES`) into an empty folder."""
     items = catalogue / "items.parquet" if catalogue.is_dir() else catalogue
-    columns = [name for name in ITEM_SCHEMA.names if name != "image"]
-    pq.write_table(
-        pq.read_table(items, columns=columns), folder / "items.parquet", compression="zstd"
-    )
+    columns = [name for name in (*ITEM_SCHEMA.names, "tenant") if name != "image"]
+    there = pq.read_schema(items).names
+    table = pq.read_table(items, columns=[name for name in columns if name in there])
+    pq.write_table(table, folder / "items.parquet", compression="zstd")
     encoder.save(folder / "clip")
     save_towers(folder / "towers.safetensors", user=models.towers.user, item=models.towers.item)
     arrays: dict[str, Any] = {

@@ -10,6 +10,7 @@ from hemline.event_log import EventLog
 from hemline.gateway.catalogue_changes import delete_items, upsert_item
 from hemline.gateway.checks import MAX_ID, check_text
 from hemline.gateway.streams import handle_stream
+from hemline.gateway.tenants import visible
 from hemline.live_items import LiveItems
 from hemline.v1 import catalog_pb2, catalog_pb2_grpc
 from hemline.wire import item_to_proto
@@ -59,11 +60,11 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         asked = list(dict.fromkeys(request.item_ids))
         _check_ids(asked, MAX_DELETED)
         view = self._items.view
-        known = [item_id for item_id in asked if view.row(item_id) is not None]
-        await delete_items(known, self._items, self._log)
+        known = {item_id: None for item_id in asked if visible(view.row(item_id), view)}
+        await delete_items(list(known), self._items, self._log)
         return catalog_pb2.DeleteItemsResponse(
             deleted=len(known),
-            unknown_item_ids=[item_id for item_id in asked if view.row(item_id) is None],
+            unknown_item_ids=[item_id for item_id in asked if item_id not in known],
         )
 
     async def GetItems(
@@ -79,7 +80,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         response = catalog_pb2.GetItemsResponse(release=view.id)
         for item_id in request.item_ids:
             row = view.row(item_id)
-            if row is None:
+            if row is None or not visible(row, view):
                 response.unknown_item_ids.append(item_id)
             else:
                 response.items.append(catalog_pb2.CatalogItem(item=item_to_proto(view.item(row))))

@@ -15,7 +15,9 @@ import numpy as np
 from hemline.errors import InvalidInputError
 from hemline.event_log import CATALOGUE_TOPIC, EventLog
 from hemline.gateway.checks import MAX_ID, check_text
+from hemline.gateway.tenants import check_may_become
 from hemline.images import check_image_header
+from hemline.key_file import TENANT
 from hemline.live_items import Change, LiveItems
 from hemline.v1 import catalog_pb2, common_pb2
 from hemline.vectors import unpack_f32
@@ -93,6 +95,11 @@ def check_upsert(message: catalog_pb2.UpsertItemsRequest, items: LiveItems) -> N
     currency = item.currency
     if currency and not (len(currency) == 3 and currency.isalpha() and currency.isupper()):
         raise InvalidInputError("item.currency", f"{currency!r} is no ISO 4217 code, like EUR")
+    if item.tenant and not TENANT.fullmatch(item.tenant):
+        raise InvalidInputError(
+            "item.tenant", f"{item.tenant!r} is not 1 to 64 letters, digits, '.', '_' or '-'"
+        )
+    check_may_become(item_from_proto(item), items.view)
     if message.content_vector:
         _check_vector(message, items)
     elif message.image:

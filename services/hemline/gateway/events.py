@@ -10,6 +10,8 @@ from hemline import metrics
 from hemline.errors import InvalidInputError
 from hemline.event_log import EVENTS_TOPIC, EventLog, Position
 from hemline.gateway.checks import check_text
+from hemline.gateway.tenants import check_visible
+from hemline.live_items import LiveView
 from hemline.v1 import event_pb2
 from hemline.wire import EVENT_KIND_NAMES, ItemIds
 
@@ -72,7 +74,7 @@ def _utc(unix_ms: int) -> str:
 
 
 async def record_event(
-    event: event_pb2.Event, catalogue: ItemIds, log: EventLog
+    event: event_pb2.Event, catalogue: LiveView, log: EventLog
 ) -> tuple[str, Position]:
     """Check an event and append it to the log; returns its id and place once it is durable.
 
@@ -82,6 +84,7 @@ async def record_event(
     now_ms = int(time.time() * 1000)
     try:
         checked = checked_event(event, catalogue, now_ms)
+        check_visible("event.item_id", event.item_id, catalogue)
     except InvalidInputError as error:
         metrics.EVENTS_REJECTED.labels(error.field).inc()
         raise

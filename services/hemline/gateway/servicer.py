@@ -22,6 +22,7 @@ from hemline.gateway.checks import (
 from hemline.gateway.exposures import ExposureLog
 from hemline.gateway.recommend import Stages, recommend
 from hemline.gateway.search import SearchQuery, SimilarQuery, search, similar
+from hemline.gateway.tenants import check_visible, own_filter, visible
 from hemline.images import check_image_header
 from hemline.live_items import LiveView
 from hemline.rpc import time_left_s
@@ -31,11 +32,7 @@ from hemline.v1 import (
     recommender_pb2,
     recommender_pb2_grpc,
 )
-from hemline.wire import (
-    filter_from_proto,
-    known_rows_of,
-    rows_of,
-)
+from hemline.wire import known_rows_of, rows_of
 
 MAX_EXCLUDED = 10_000
 MAX_CONTEXT = 100
@@ -57,11 +54,13 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         check_text("surface", request.surface, most=64)
         _check_count("exclude_item_ids", len(request.exclude_item_ids), MAX_EXCLUDED)
         _check_count("context_item_ids", len(request.context_item_ids), MAX_CONTEXT)
+        for place, item_id in enumerate(request.context_item_ids):
+            check_visible(f"context_item_ids[{place}]", item_id, catalogue)
         query = RecommendQuery(
             user_id=request.user_id,
             k=check_k(request.k),
             request_id=request_id_or_new(request.request_id),
-            filter=filter_from_proto(request.filter),
+            filter=own_filter(request.filter),
             exclude=known_rows_of(request.exclude_item_ids, catalogue),
             context=rows_of(request.context_item_ids, catalogue, "context_item_ids"),
             include_seen=request.include_seen,
@@ -97,7 +96,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
                 if request.HasField("image_weight")
                 else 0.5
             ),
-            filter=filter_from_proto(request.filter),
+            filter=own_filter(request.filter),
             user_id=request.user_id,
             user_weight=check_share("user_weight", request.user_weight),
         )
@@ -112,13 +111,13 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         check_text("item_id", request.item_id, most=MAX_ID, least=1)
         check_text("user_id", request.user_id, most=MAX_ID)
         row = self._catalogue.row(request.item_id)
-        if row is None:
+        if row is None or not visible(row, self._catalogue):
             raise NotFoundError(f"item_id: unknown item {request.item_id!r}")
         query = SimilarQuery(
             row=row,
             k=check_k(request.k),
             request_id=request_id_or_new(request.request_id),
-            filter=filter_from_proto(request.filter),
+            filter=own_filter(request.filter),
             user_id=request.user_id,
             user_weight=check_share("user_weight", request.user_weight),
         )

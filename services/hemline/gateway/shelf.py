@@ -12,6 +12,7 @@ from hemline.contracts import Rows
 from hemline.distinct import FirstPlaces
 from hemline.filters import AllOf, Filter, InStock, Mask, mentions_stock
 from hemline.gateway.candidates import Candidates, Merger
+from hemline.gateway.tenants import own_items
 from hemline.live_items import LiveItems, LiveView
 from hemline.releases import Release
 
@@ -44,10 +45,14 @@ class Shelf:
         return self._order("trending")
 
     def hard_filter(self, condition: Filter | None) -> Filter:
-        """The caller's filter, limited to items in stock unless it speaks of stock itself."""
-        if condition is None:
-            return InStock()
-        return condition if mentions_stock(condition) else AllOf((InStock(), condition))
+        """The caller's filter, limited to items that it may see, and to those in stock unless it
+        speaks of stock itself."""
+        parts = own_items()
+        if not mentions_stock(condition):
+            parts += (InStock(),)
+        if condition is not None:
+            parts += (condition,)
+        return parts[0] if len(parts) == 1 else AllOf(parts)
 
     def eligible(self, condition: Filter | None, exclude: Rows) -> Mask:
         """Which items may be shown at all: bool (n,); read-only where nothing is excluded."""

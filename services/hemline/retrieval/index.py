@@ -22,7 +22,7 @@ from hemline import metrics
 from hemline.boundary import CALLER
 from hemline.contracts import Hits, Space, VectorQuery, WeightedVector
 from hemline.errors import InvalidInputError, ReleaseError
-from hemline.filters import check_filter
+from hemline.filters import WRAPPED, check_filter
 from hemline.live_items import LiveItems, LiveView
 from hemline.releases import Release
 from hemline.retrieval.kinds import BRIEF, check_kind
@@ -186,7 +186,7 @@ class FlatRetrieval:
                     f"{query.exclude.size} items, at most {MAX_EXCLUDED} are allowed",
                 )
             if query.filter is not None:
-                check_filter(query.filter, f"{field}.filter")
+                check_filter(query.filter, f"{field}.filter", WRAPPED)
 
 
 def _check_vector(asked: VectorQuery | WeightedVector, field: str, loaded: LoadedRelease) -> None:

@@ -8,13 +8,14 @@ import numpy as np
 
 from hemline.contracts import Space, VectorQuery, WeightedVector
 from hemline.errors import InvalidInputError, NotBuiltError
+from hemline.filters import WRAPPED, Filter, tenants_named
 from hemline.live_items import UNKNOWN, Change, LiveItems
 from hemline.live_record import change_from_proto
 from hemline.retrieval.flip import ReleaseLoader
 from hemline.retrieval.index import FlatRetrieval
 from hemline.rpc import time_left_s
+from hemline.v1 import common_pb2, retrieval_pb2_grpc
 from hemline.v1 import retrieval_pb2 as pb
-from hemline.v1 import retrieval_pb2_grpc
 from hemline.vectors import pack_f32, unpack_f32
 from hemline.wire import filter_from_proto, ids_of, known_rows_of
 
@@ -37,7 +38,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
     ) -> pb.RetrievalServiceSearchResponse:
         items = self._retrieval.items_of(request.release)
         queries = [
-            _query(message, f"queries[{place}]", items)
+            _query(message, f"queries[{place}]", items, request.tenant)
             for place, message in enumerate(request.queries)
         ]
         hits = self._retrieval.search_blocking(
@@ -93,13 +94,13 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         return pb.LoadReleaseResponse(items=items.view.count)
 
 
-def _query(message: pb.VectorQuery, field: str, items: LiveItems) -> VectorQuery:
+def _query(message: pb.VectorQuery, field: str, items: LiveItems, tenant: str) -> VectorQuery:
     first = _vector(message, field)
     return VectorQuery(
         space=first.space,
         vector=first.vector,
         k=message.k,
-        filter=filter_from_proto(message.filter, f"{field}.filter"),
+        filter=_filter(message.filter, f"{field}.filter", tenant),
         exclude=known_rows_of(message.exclude_item_ids, items),
         collapse_variants=message.collapse_variants,
         weight=message.weight or 1.0,
@@ -107,6 +108,16 @@ def _query(message: pb.VectorQuery, field: str, items: LiveItems) -> VectorQuery
             _vector(also, f"{field}.also[{place}]") for place, also in enumerate(message.also)
         ),
     )
+
+
+def _filter(message: common_pb2.Filter, field: str, tenant: str) -> Filter | None:
+    condition = filter_from_proto(message, field, WRAPPED)
+    if tenant:
+        for other in tenants_named(condition) - {tenant}:
+            raise InvalidInputError(
+                f"{field}.tenant", f"is {other!r}, and the search is done for {tenant!r}"
+            )
+    return condition
 
 
 def _vector(message: pb.VectorQuery | pb.WeightedVector, field: str) -> WeightedVector:

@@ -25,7 +25,7 @@ EVENT_KIND_PURCHASE: EventKind
 EVENT_KIND_DISLIKE: EventKind
 
 class Filter(_message.Message):
-    __slots__ = ("all_of", "any_of", "negated", "is_in", "not_in", "range", "in_stock")
+    __slots__ = ("all_of", "any_of", "negated", "is_in", "not_in", "range", "in_stock", "tenant")
     ALL_OF_FIELD_NUMBER: _ClassVar[int]
     ANY_OF_FIELD_NUMBER: _ClassVar[int]
     NEGATED_FIELD_NUMBER: _ClassVar[int]
@@ -33,6 +33,7 @@ class Filter(_message.Message):
     NOT_IN_FIELD_NUMBER: _ClassVar[int]
     RANGE_FIELD_NUMBER: _ClassVar[int]
     IN_STOCK_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
     all_of: FilterList
     any_of: FilterList
     negated: Filter
@@ -40,7 +41,8 @@ class Filter(_message.Message):
     not_in: AttributeIn
     range: NumericRange
     in_stock: bool
-    def __init__(self, all_of: _Optional[_Union[FilterList, _Mapping]] = ..., any_of: _Optional[_Union[FilterList, _Mapping]] = ..., negated: _Optional[_Union[Filter, _Mapping]] = ..., is_in: _Optional[_Union[AttributeIn, _Mapping]] = ..., not_in: _Optional[_Union[AttributeIn, _Mapping]] = ..., range: _Optional[_Union[NumericRange, _Mapping]] = ..., in_stock: _Optional[bool] = ...) -> None: ...
+    tenant: str
+    def __init__(self, all_of: _Optional[_Union[FilterList, _Mapping]] = ..., any_of: _Optional[_Union[FilterList, _Mapping]] = ..., negated: _Optional[_Union[Filter, _Mapping]] = ..., is_in: _Optional[_Union[AttributeIn, _Mapping]] = ..., not_in: _Optional[_Union[AttributeIn, _Mapping]] = ..., range: _Optional[_Union[NumericRange, _Mapping]] = ..., in_stock: _Optional[bool] = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class FilterList(_message.Message):
     __slots__ = ("filters",)
@@ -79,7 +81,7 @@ class Degradation(_message.Message):
     def __init__(self, stage: _Optional[str] = ..., reason: _Optional[str] = ..., fallback: _Optional[str] = ...) -> None: ...
 
 class Item(_message.Message):
-    __slots__ = ("item_id", "title", "description", "brand", "gender", "master_category", "sub_category", "article_type", "colour", "season", "usage", "year", "price", "currency", "variant_group", "in_stock")
+    __slots__ = ("item_id", "title", "description", "brand", "gender", "master_category", "sub_category", "article_type", "colour", "season", "usage", "year", "price", "currency", "variant_group", "in_stock", "tenant")
     ITEM_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
@@ -96,6 +98,7 @@ class Item(_message.Message):
     CURRENCY_FIELD_NUMBER: _ClassVar[int]
     VARIANT_GROUP_FIELD_NUMBER: _ClassVar[int]
     IN_STOCK_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
     item_id: str
     title: str
     description: str
@@ -112,7 +115,8 @@ class Item(_message.Message):
     currency: str
     variant_group: str
     in_stock: bool
-    def __init__(self, item_id: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., brand: _Optional[str] = ..., gender: _Optional[str] = ..., master_category: _Optional[str] = ..., sub_category: _Optional[str] = ..., article_type: _Optional[str] = ..., colour: _Optional[str] = ..., season: _Optional[str] = ..., usage: _Optional[str] = ..., year: _Optional[int] = ..., price: _Optional[float] = ..., currency: _Optional[str] = ..., variant_group: _Optional[str] = ..., in_stock: _Optional[bool] = ...) -> None: ...
+    tenant: str
+    def __init__(self, item_id: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., brand: _Optional[str] = ..., gender: _Optional[str] = ..., master_category: _Optional[str] = ..., sub_category: _Optional[str] = ..., article_type: _Optional[str] = ..., colour: _Optional[str] = ..., season: _Optional[str] = ..., usage: _Optional[str] = ..., year: _Optional[int] = ..., price: _Optional[float] = ..., currency: _Optional[str] = ..., variant_group: _Optional[str] = ..., in_stock: _Optional[bool] = ..., tenant: _Optional[str] = ...) -> None: ...
 
 class ScorePart(_message.Message):
     __slots__ = ("name", "value", "contribution")
