@@ -117,7 +117,7 @@ def _one(evaluation: Evaluation) -> Html:
 def _table(evaluation: Evaluation, ranked: Sequence[Model], known: Published | None) -> Html:
     k = evaluation.k
     columns = [f"recall@{k}", f"ndcg@{k}"]
-    columns += ["ndcg@10", f"hit_rate@{k}", f"mrr@{k}", f"coverage@{k}", "rmse"]
+    columns += ["ndcg@10", f"hit_rate@{k}", f"coverage@{k}", "rmse"]
     columns = list(dict.fromkeys(columns))
     columns = [name for name in columns if any(name in model.metrics for model in ranked)]
     costs = any(m.fit_seconds is not None or m.peak_rss_mb is not None for m in ranked)
@@ -135,7 +135,7 @@ def _table(evaluation: Evaluation, ranked: Sequence[Model], known: Published | N
         rows.append(cells)
     caption = f"All models, {evaluation.name}"
     if not costs:
-        caption += " (time and memory of each model alone: `hemline evaluate`)"
+        caption += " (`hemline evaluate` measures time and memory of each model alone)"
     return table(head, rows, caption, class_="models" if known is not None else None)
 
 

@@ -36,8 +36,14 @@ def join(*children: str) -> Html:
     return Html("".join(c if isinstance(c, Html) else escape(c, quote=False) for c in children))
 
 
-def paragraph(*children: str, class_: str | None = None) -> Html:
-    return element("p", *children, class_=class_)
+def paragraph(text: str, class_: str | None = None) -> Html:
+    """Plain words, what stands between `backquotes` as code."""
+    return element("p", *_with_code(text), class_=class_)
+
+
+def _with_code(text: str) -> list[str]:
+    parts = text.split("`")
+    return [element("code", part) if n % 2 else part for n, part in enumerate(parts)]
 
 
 def table(
@@ -54,7 +60,7 @@ def table(
     ]
     inner = element(
         "table",
-        *([element("caption", caption)] if caption else []),
+        *([element("caption", *_with_code(caption))] if caption else []),
         element("thead", element("tr", *(element("th", cell, scope="col") for cell in head))),
         element("tbody", *body),
         class_=class_,

@@ -15,7 +15,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from hemline.catalogue import Catalogue
 from hemline.vectors import F32
-from hemline_training.report.charts import COLOURS, Dot, scatter
+from hemline_training.report.charts import COLOURS
+from hemline_training.report.dot_map import Dot, scatter
 from hemline_training.report.elements import Html, element, join, paragraph
 from hemline_training.report.page import Section, absent
 

@@ -24,7 +24,9 @@ from hemline_training.report.off_policy_section import off_policy
 from hemline_training.report.page import Section, absent, page
 from hemline_training.report.persona_section import recommendations
 from hemline_training.report.pictures import Pictures
+from hemline_training.report.published import published
 from hemline_training.report.segment_section import segments
+from hemline_training.report.words_section import words
 
 MAX_BYTES = 5_000_000
 
@@ -57,6 +59,9 @@ def write_report(
         )
     stage("evaluations")
     evaluations = read_evaluations(config.evaluations)
+    for one in evaluations:
+        known = published(one)
+        one.name = known.data if known is not None else one.name
     own = of_release(config.release.manifest) if config.release is not None else None
     if own is not None:
         evaluations.insert(0, own)
@@ -64,7 +69,7 @@ def write_report(
     sections = [comparison(ranked), segments(ranked)]
     sections.append(losses(ranked, config.release))
     sections += _of_release(config, stage)
-    sections.append(off_policy(evaluations))
+    sections += [off_policy(evaluations), words()]
     text = page("What the models learned", _about(config, ranked), sections, _sources(config))
     _write(config.out, text)
     return {
