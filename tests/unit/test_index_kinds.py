@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from hemline.errors import InvalidInputError
+from hemline.errors import InvalidInputError, SetupError
 from hemline.retrieval.approximate import ApproximateIndex
 from hemline.retrieval.exact import ExactIndex, FlatIndex
-from hemline.retrieval.kinds import IndexKind, build_index, check_kind
+from hemline.retrieval.kinds import IndexSettings, build_index, checked_settings
 from hemline.retrieval.spectral import SpectralIndex
 
 _rng = np.random.default_rng(5)
@@ -37,10 +38,8 @@ EVEN = unit(_rng.normal(size=(4_000, 16)))
         ("ivfpq", STEEP, ApproximateIndex),
     ],
 )
-def test_every_kind_finds_the_item_itself(
-    kind: IndexKind, vectors: np.ndarray, wanted: type
-) -> None:
-    built = build_index(vectors, kind, brief=1_000)
+def test_every_kind_finds_the_item_itself(kind: str, vectors: np.ndarray, wanted: type) -> None:
+    built = build_index(vectors, IndexSettings(kind, brief=1_000))
     assert isinstance(built.index, wanted)
     assert built.memory_bytes >= vectors.nbytes
     everything = np.ones(len(vectors), dtype=bool)
@@ -49,16 +48,37 @@ def test_every_kind_finds_the_item_itself(
 
 
 def test_small_catalogues_are_never_searched_approximately() -> None:
-    assert build_index(STEEP, "hnsw").kind == "spectral"
-    assert build_index(EVEN, "ivf").kind == "int8"
+    assert build_index(STEEP, IndexSettings("hnsw")).kind == "spectral"
+    assert build_index(EVEN, IndexSettings("ivf")).kind == "int8"
 
 
 def test_batches_are_for_large_catalogues() -> None:
-    assert build_index(STEEP, "auto").batches is None
-    assert build_index(STEEP, "auto", brief=1_000).batches is not None
+    assert build_index(STEEP, IndexSettings()).batches is None
+    assert build_index(STEEP, IndexSettings(brief=1_000)).batches is not None
 
 
-def test_a_kind_that_is_not_there_is_refused_by_name() -> None:
-    assert check_kind("hnsw") == "hnsw"
-    with pytest.raises(InvalidInputError, match="'annoy' is not one of auto, exact"):
-        check_kind("annoy")
+@pytest.mark.parametrize(
+    ("settings", "threads", "said"),
+    [
+        (IndexSettings("annoy"), 1, "'annoy' is not one of auto, exact, .* of --device cpu"),
+        (IndexSettings("cagra"), 1, "'cagra' is not one of auto, exact"),
+        (IndexSettings("hnsw", "cuda"), 1, "'hnsw' is not one of auto, scan, .* of --device cuda"),
+        (IndexSettings(device="tpu"), 1, "'tpu' is not one of cpu, cuda"),
+        (IndexSettings(filtered_by="hope"), 1, "'hope' is not index or exact"),
+        (IndexSettings("scan", "cuda"), 2, "is 2; an index on a GPU is for one thread"),
+        (IndexSettings("cagra", "cuda"), 1, "'cagra' on a GPU cannot leave items out, .*exact"),
+        (IndexSettings("flat", "cuda"), 1, "'flat' on a GPU cannot leave items out"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_at_start(
+    settings: IndexSettings, threads: int, said: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=said):
+        checked_settings(settings, threads)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.parametrize("kind", ["auto", "scan", "flat", "ivf", "cagra"])
+def test_without_a_gpu_its_kinds_are_refused_with_what_to_do(kind: str) -> None:
+    with pytest.raises(SetupError, match=r"--device cpu|--index scan"):
+        checked_settings(IndexSettings(kind, "cuda", filtered_by="exact"))

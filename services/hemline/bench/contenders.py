@@ -16,7 +16,7 @@ from hemline.filters import Mask
 from hemline.retrieval.approximate import EF_CONSTRUCTION, LINKS, ApproximateIndex
 from hemline.retrieval.faiss_seam import Flat, bits_of
 from hemline.retrieval.interface import Search
-from hemline.retrieval.kinds import IndexKind, build_index
+from hemline.retrieval.kinds import CpuKind, IndexSettings, build_index
 from hemline.vectors import F32
 
 Ids = npt.NDArray[np.integer]
@@ -42,10 +42,10 @@ class Ours:
     filters = True
     keeps = True
 
-    def __init__(self, vectors: F32, kind: IndexKind) -> None:
+    def __init__(self, vectors: F32, kind: CpuKind) -> None:
         self.name = f"hemline {kind}"
         self._all = np.ones(len(vectors), dtype=bool)
-        self._built = build_index(vectors, kind, brief=0)
+        self._built = build_index(vectors, IndexSettings(kind, brief=0))
 
     @property
     def effort(self) -> int:

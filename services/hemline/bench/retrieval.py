@@ -30,11 +30,11 @@ from hemline.bench.recall import recall, true_scores
 from hemline.bench.vector_sets import VectorSet, drawn_set, real_set
 from hemline.filters import Mask
 from hemline.releases import Release
-from hemline.retrieval.kinds import IndexKind
+from hemline.retrieval.kinds import CpuKind
 from hemline.vectors import F32
 
 K = 100
-OURS: tuple[IndexKind, ...] = ("spectral", "int8", "fp16", "hnsw", "ivf", "ivfpq")
+OURS: tuple[CpuKind, ...] = ("spectral", "int8", "fp16", "hnsw", "ivf", "ivfpq")
 INDEXES = (*OURS, "hnswlib", "usearch", "qdrant")
 _GRAPHS = ("hnsw", "hnswlib", "usearch")
 _APPROXIMATE = ("hemline hnsw", "hemline ivf", "hemline ivfpq", "hnswlib", "usearch")

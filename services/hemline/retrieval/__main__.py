@@ -16,6 +16,7 @@ from hemline.process import read_config, run_process
 from hemline.releases import open_release
 from hemline.retrieval.flip import ReleaseLoader
 from hemline.retrieval.index import FlatRetrieval
+from hemline.retrieval.kinds import IndexSettings
 from hemline.retrieval.servicer import RetrievalServicer
 from hemline.rpc import Server, ServerSettings
 from hemline.stores import open_event_log
@@ -31,6 +32,8 @@ class Config(ServerSettings):
     log: str = ""  # URL of the event log, for the live items; empty: those of the release for ever
     snapshots: Path | None = None  # folder for snapshots of the live items; None: none are written
     index: str = "auto"  # its kind, see hemline.retrieval.kinds
+    device: str = "cpu"  # or cuda
+    filtered_by: str = "index"  # or exact: what answers searches with filters, see kinds
     search_threads: int = 1  # of catalogues too large to be searched where the call comes in
     gather_ms: float = 1.0  # how long a search may wait for others to share a pass with
     max_waiting_searches: int = 1024  # beyond, RESOURCE_EXHAUSTED
@@ -50,7 +53,7 @@ async def main(config: Config) -> None:
         config.search_threads,
         config.gather_ms,
         config.max_waiting_searches,
-        config.index,
+        IndexSettings(config.index, config.device, config.filtered_by),
         config.watched_share,
     )
     serve_metrics(config.metrics_host, config.metrics_port)

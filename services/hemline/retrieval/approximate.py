@@ -37,13 +37,10 @@ _UNEQUAL = 1e-3  # less than that between the lengths of items makes no differen
 
 _SELECTIVE_FILTER = metrics.SEARCH_SCANS.labels("exact_for_ann")
 _TOO_FEW = metrics.SEARCH_SCANS.labels("ann_then_exact")
-_TOO_MANY = metrics.SEARCH_SCANS.labels("exact_for_k")
 
 
 class Coarse(Protocol):
-    """What finds candidates. max_k: that it can find at a time; None: any number."""
-
-    max_k: int | None
+    """What finds candidates."""
 
     @property
     def memory_bytes(self) -> int: ...

@@ -2,18 +2,19 @@
 
 Each class holds one of its indexes and answers one query with rows, best first; which rows may be
 found is a bitmap. What FAISS cannot do is not papered over here: `hemline.retrieval.approximate`
-and `hemline.retrieval.on_gpu` know what to ask instead.
+and `hemline.retrieval.gpu_faiss` know what to ask instead.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
+from hemline.errors import SetupError
 from hemline.filters import Mask
 from hemline.vectors import F32
 
@@ -81,8 +82,6 @@ class OneList:
 class Graph:
     """HNSW by distance. links: of each item, twice as many at its ground."""
 
-    max_k: int | None = None
-
     def __init__(self, vectors: F32, links: int, ef_construction: int) -> None:
         faiss.omp_set_num_threads(1)
         self._links = links
@@ -112,8 +111,6 @@ class Graph:
 class Lists:
     """IVF. coding: "flat" keeps the vectors in float32, "pq" four bits of each dimension."""
 
-    max_k: int | None = None
-
     def __init__(self, vectors: F32, coding: str) -> None:
         faiss.omp_set_num_threads(1)
         n, dim = vectors.shape
@@ -138,6 +135,75 @@ class Lists:
         selector = _selector(bits)
         parameters = faiss.SearchParametersIVF(sel=selector, nprobe=effort)  # type: ignore[call-arg]
         return _rows_of(self._index, vector, k, parameters)
+
+
+GpuKind = Literal["flat", "ivf", "cagra"]
+
+
+class OnGpu:
+    """FAISS's own indexes on a GPU: for one thread at a time, without filters, and k up to max_k.
+
+    library: FAISS, or what stands for it in a test. Raises SetupError where this build of FAISS has
+    no such index or finds no GPU.
+    """
+
+    def __init__(self, vectors: F32, kind: GpuKind, library: Any = faiss) -> None:
+        check_gpu(kind, library)
+        n, dim = vectors.shape
+        self.max_k = 512 if kind == "cagra" else 2048  # limits of cuVS and FAISS
+        self.lists = max(1, min(int(4 * math.sqrt(n)), n // _TRAINED_ON))
+        self._kind, self._faiss = kind, library
+        self._resources = library.StandardGpuResources()  # kept here: FAISS does not own it
+        metric = library.METRIC_INNER_PRODUCT
+        if kind == "flat":
+            self._index = library.GpuIndexFlatIP(self._resources, dim, library.GpuIndexFlatConfig())
+        elif kind == "ivf":
+            config = library.GpuIndexIVFFlatConfig()
+            self._index = library.GpuIndexIVFFlat(self._resources, dim, self.lists, metric, config)
+        else:
+            config = library.GpuIndexCagraConfig()
+            config.graph_degree, config.intermediate_graph_degree = 32, 64
+            self._index = library.GpuIndexCagra(self._resources, dim, metric, config)
+        self._index.train(vectors)  # which builds the whole graph of cagra
+        if kind != "cagra":
+            self._index.add(vectors)
+
+    @property
+    def memory_bytes(self) -> int:
+        """On the GPU."""
+        of_graph = 4 * 32 if self._kind == "cagra" else 0
+        return int(self._index.ntotal) * (4 * int(self._index.d) + of_graph)
+
+    def search(self, vectors: F32, k: int, effort: int) -> tuple[F32, FoundRows]:
+        """Scores and rows (b, k) of vectors (b, d), best first; row -1 where fewer are found.
+
+        effort: lists that are looked at, or candidates of cagra; nothing to flat.
+        """
+        parameters = None
+        if self._kind == "ivf":
+            parameters = self._faiss.SearchParametersIVF(nprobe=effort)
+        elif self._kind == "cagra":
+            parameters = self._faiss.SearchParametersCagra()
+            parameters.itopk_size = max(effort, k)
+        scores, rows = self._index.search(vectors, k, params=parameters)
+        return scores, rows
+
+
+def check_gpu(kind: GpuKind, library: Any = faiss) -> None:
+    """Raises SetupError where FAISS cannot have such an index on a GPU."""
+    names = {"flat": "GpuIndexFlatIP", "ivf": "GpuIndexIVFFlat", "cagra": "GpuIndexCagra"}
+    if not hasattr(library, "StandardGpuResources"):
+        raise SetupError(
+            f"index kind {kind!r} on a GPU: this FAISS ({library.__version__}) is built for CPUs; "
+            "replace faiss-cpu by the extra 'gpu', or use --index scan, which needs torch alone"
+        )
+    if not library.get_num_gpus():
+        raise SetupError(f"index kind {kind!r} on a GPU: FAISS finds none here; use --device cpu")
+    if not hasattr(library, names[kind]):
+        raise SetupError(
+            f"index kind {kind!r} on a GPU: this build of FAISS ({library.__version__}) lacks "
+            f"{names[kind]}; cagra comes with builds that have cuVS; or use --index scan"
+        )
 
 
 def _rows_of(index: Any, vector: F32, k: int, parameters: Any) -> FoundRows:

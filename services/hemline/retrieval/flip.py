@@ -59,7 +59,7 @@ class ReleaseLoader:
             release = await asyncio.to_thread(open_release, self._root, release_id)
             self._check_room(release)
             loaded = await asyncio.to_thread(
-                lambda: LoadedRelease(LiveItems(release), self._retrieval.kind)
+                lambda: LoadedRelease(LiveItems(release), self._retrieval.indexes)
             )
             await self.follow(loaded.items)
             await asyncio.to_thread(_warm, loaded)

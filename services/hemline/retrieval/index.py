@@ -25,10 +25,12 @@ from hemline.errors import InvalidInputError, ReleaseError
 from hemline.filters import WRAPPED, check_filter
 from hemline.live_items import LiveItems, LiveView
 from hemline.releases import Release
-from hemline.retrieval.kinds import BRIEF, check_kind
+from hemline.retrieval.kinds import IndexSettings, checked_settings
 from hemline.retrieval.loaded_release import LoadedRelease
 from hemline.retrieval.queue import SearchQueue
 from hemline.retrieval.recall_watch import RecallWatch
+
+_BY_SIZE = IndexSettings()
 
 MAX_K = 1000
 MAX_QUERIES = 64
@@ -41,9 +43,9 @@ class FlatRetrieval:
     """Exact search over one release; the in-process form of `contracts.Retrieval`.
 
     items: the release, or its live items, which others may share. threads: that search catalogues
-    of more than BRIEF items. gather_ms, max_waiting: see `SearchQueue`. kind: of the indexes, one
-    of `kinds.KINDS`; raises InvalidInputError for another. watched_share: of the searches,
-    to be worked out again by the `RecallWatch`.
+    of more than `indexes.brief` items. gather_ms, max_waiting: see `SearchQueue`. watched_share: of
+    the searches, to be worked out again by the `RecallWatch`. Raises InvalidInputError or
+    SetupError for indexes that cannot be had, see `checked_settings`.
     """
 
     def __init__(
@@ -52,14 +54,14 @@ class FlatRetrieval:
         threads: int = 1,
         gather_ms: float = 1.0,
         max_waiting: int = 1024,
-        kind: str = "auto",
+        indexes: IndexSettings = _BY_SIZE,
         watched_share: float = 0.0,
     ) -> None:
+        self.indexes = checked_settings(indexes, threads)
         live = LiveItems(items) if isinstance(items, Release) else items
         self._watch = RecallWatch(watched_share) if watched_share else None
         self._queue = SearchQueue(threads, gather_ms, max_waiting)
-        self.kind = check_kind(kind)
-        self._current = LoadedRelease(live, self.kind)
+        self._current = LoadedRelease(live, self.indexes)
         self._loaded = {live.release.id: self._current}
         metrics.INDEX_ITEMS.set(live.view.count)
 
@@ -113,7 +115,7 @@ class FlatRetrieval:
         loaded = self._of(release_id)
         self._check(queries, loaded)
         with self._watched(loaded, queries) as hits:
-            if len(loaded.items.view) <= BRIEF:
+            if len(loaded.items.view) <= self.indexes.brief:
                 hits += [loaded.search(query) for query in queries]
             else:
                 if not tenant and (caller := CALLER.get()) is not None:

@@ -18,11 +18,12 @@ from hemline.filters import Mask
 from hemline.live_items import LiveItems, LiveView, Matching
 from hemline.retrieval.blended import Part, search_blended
 from hemline.retrieval.interface import Batches, Search
-from hemline.retrieval.kinds import BuiltIndex, IndexKind, build_index
+from hemline.retrieval.kinds import BuiltIndex, IndexSettings, build_index
 from hemline.retrieval.spectral import SpectralIndex
 from hemline.vectors import F32
 
 _NO_SCORES = np.zeros(0, np.float32)
+_BY_SIZE = IndexSettings()
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,14 +38,18 @@ class _Plan:
 
 
 class LoadedRelease:
-    """The indexes of one release and its live items. Searches run on any number of threads."""
+    """The indexes of one release and its live items. Searches run on any number of threads, but
+    where the index is on a GPU on one.
 
-    def __init__(self, items: LiveItems, kind: IndexKind = "auto") -> None:
+    indexes: from `checked_settings`.
+    """
+
+    def __init__(self, items: LiveItems, indexes: IndexSettings = _BY_SIZE) -> None:
         self.items = items
         self.release = items.release
-        self.kind = kind
         self._built: dict[Space, BuiltIndex] = {
-            space: build_index(self.release.vectors(space), kind) for space in self.release.spaces
+            space: build_index(self.release.vectors(space), indexes)
+            for space in self.release.spaces
         }
         self._batches: dict[Space, Batches] = {
             space: built.batches

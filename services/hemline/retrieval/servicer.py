@@ -64,7 +64,7 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
             items=view.count,
             deleted=len(view) - view.count,
             dims={space: self._retrieval.dim(space) for space in view.release.spaces},
-            index_kind=self._retrieval.kind,
+            index_kind=self._retrieval.indexes.kind,
             bytes=self._retrieval.memory_bytes(),
         )
 
