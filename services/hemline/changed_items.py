@@ -29,6 +29,7 @@ class ChangedItems:
 
     def __init__(self, dims: Mapping[Space, int]) -> None:
         self.count = 0
+        self.generation = object()  # tells these slots from those of another
         self.items: list[Item] = []
         self.rows = np.zeros(_CAPACITY, np.int32)  # of the item in each slot
         self.vectors: dict[Space, F32] = {
@@ -62,6 +63,7 @@ class ChangedItems:
         """The slots there are now."""
         m = self.count
         return ChangedColumns(
+            generation=self.generation,
             items=self.items,
             rows=self.rows[:m],
             vectors={space: of_space[:m] for space, of_space in self.vectors.items()},
@@ -96,10 +98,12 @@ class ChangedItems:
 class ChangedColumns:
     """The first m slots; `hemline.filters.Columns`.
 
-    items: the item of each slot (later ones may follow). rows: int32 (m,). vectors: by space,
-    float32 (m, dim). price, year, in_stock: (m,), as in `Catalogue`.
+    generation: the same for all that share their slots. items: of each slot (later ones may
+    follow). rows: int32 (m,). vectors: by space, float32 (m, dim). price, year, in_stock: (m,), as
+    in `Catalogue`.
     """
 
+    generation: object
     items: Sequence[Item]
     rows: npt.NDArray[np.int32]
     vectors: Mapping[Space, F32]

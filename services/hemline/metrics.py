@@ -136,6 +136,9 @@ LIVE_CAUGHT_UP = Gauge(
 LIVE_SNAPSHOTS = Counter(
     "hemline_live_snapshots_total", "Snapshots of live items by what became of them", ["outcome"]
 )
+LIVE_FOLDS = Counter(
+    "hemline_live_folds_total", "Times that changed items were given indexes, or not", ["outcome"]
+)
 INDEXED_ITEMS = Counter(
     "hemline_indexed_items_total", "Changed items the indexer published, by how", ["how"]
 )

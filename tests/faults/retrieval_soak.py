@@ -196,6 +196,7 @@ class Soak:
         command += ["--releases", str(self._folder / "releases"), "--address", self._address]
         command += ["--log", f"sqlite:{self._folder}/events.sqlite", "--metrics-port", "0"]
         command += ["--snapshots", str(self._folder / "live"), "--watched-share", "0.2"]
+        command += ["--fold-after", "20"]
         with (self._folder / "server.log").open("a") as log:
             self._server = await asyncio.create_subprocess_exec(*command, stderr=log)
         deadline = time.monotonic() + START_WITHIN_S

@@ -16,6 +16,9 @@ from hemline.live_items import Change, LiveItems, LiveView, Matching
 from hemline.process import read_config, run_process
 from hemline.retrieval.__main__ import Config, main
 from hemline.retrieval.index import FlatRetrieval
+from hemline.retrieval.space_indexes import SpaceIndexes
+
+RELEASE_ITEMS = 120
 
 
 def forget_some_deletions() -> None:
@@ -68,6 +71,18 @@ def save_too_far_ahead() -> None:
     Follower.save = save  # type: ignore[method-assign]
 
 
+def forget_what_became_of_folded_items() -> None:
+    """All slots that have indexes are found, whatever became of their items."""
+    honest = SpaceIndexes.search
+
+    def search(self, parts, k, allowed, matching):  # type: ignore[no-untyped-def]
+        if len(allowed) != RELEASE_ITEMS:
+            allowed = np.ones_like(allowed)
+        return honest(self, parts, k, allowed, int(allowed.sum()))
+
+    SpaceIndexes.search = search  # type: ignore[method-assign]
+
+
 DEFECTS: dict[str, Callable[[], None]] = {
     "none": lambda: None,
     "ghosts": forget_some_deletions,
@@ -75,6 +90,7 @@ DEFECTS: dict[str, Callable[[], None]] = {
     "superseded": keep_superseded_vectors,
     "release": answer_with_the_current_release,
     "snapshots": save_too_far_ahead,
+    "folds": forget_what_became_of_folded_items,
 }
 
 if __name__ == "__main__":

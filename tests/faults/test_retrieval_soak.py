@@ -14,7 +14,9 @@ async def test_no_answer_is_ever_wrong() -> None:
         assert report.searches >= 50 and report.changes >= 50 and report.kills and report.flips
 
 
-@pytest.mark.parametrize("defect", ["ghosts", "filters", "superseded", "release", "snapshots"])
+@pytest.mark.parametrize(
+    "defect", ["ghosts", "filters", "superseded", "release", "snapshots", "folds"]
+)
 async def test_a_planted_defect_is_found(defect: str) -> None:
     async with soaked(seconds=30.0, seed=2, defect=defect) as report:
         assert report.problems, f"{report} found nothing wrong"

@@ -15,6 +15,7 @@ from hemline.metrics import RELEASE, serve_metrics
 from hemline.process import read_config, run_process
 from hemline.releases import open_release
 from hemline.retrieval.flip import ReleaseLoader
+from hemline.retrieval.folding import FOLD_AFTER
 from hemline.retrieval.index import FlatRetrieval
 from hemline.retrieval.kinds import IndexSettings
 from hemline.retrieval.servicer import RetrievalServicer
@@ -38,6 +39,7 @@ class Config(ServerSettings):
     gather_ms: float = 1.0  # how long a search may wait for others to share a pass with
     max_waiting_searches: int = 1024  # beyond, RESOURCE_EXHAUSTED
     watched_share: float = 0.01  # of the searches, worked out again to watch the recall
+    fold_after: int = FOLD_AFTER  # changed items without indexes of their own
     max_memory_mb: int = 0  # of all loaded releases; 0: what the machine has
     one_core: bool = field(default=True, kw_only=True)  # all but the searches, see hemline.one_core
 
@@ -55,6 +57,7 @@ async def main(config: Config) -> None:
         config.max_waiting_searches,
         IndexSettings(config.index, config.device, config.filtered_by),
         config.watched_share,
+        config.fold_after,
     )
     serve_metrics(config.metrics_host, config.metrics_port)
     RELEASE.set(release.version)

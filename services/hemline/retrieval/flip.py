@@ -58,9 +58,7 @@ class ReleaseLoader:
                 return self._retrieval.items
             release = await asyncio.to_thread(open_release, self._root, release_id)
             self._check_room(release)
-            loaded = await asyncio.to_thread(
-                lambda: LoadedRelease(LiveItems(release), self._retrieval.indexes)
-            )
+            loaded = await asyncio.to_thread(lambda: self._retrieval.load(LiveItems(release)))
             await self.follow(loaded.items)
             await asyncio.to_thread(_warm, loaded)
             self._retrieval.flip(loaded)

@@ -25,6 +25,7 @@ from hemline.errors import InvalidInputError, ReleaseError
 from hemline.filters import WRAPPED, check_filter
 from hemline.live_items import LiveItems, LiveView
 from hemline.releases import Release
+from hemline.retrieval.folding import FOLD_AFTER
 from hemline.retrieval.kinds import IndexSettings, checked_settings
 from hemline.retrieval.loaded_release import LoadedRelease
 from hemline.retrieval.queue import SearchQueue
@@ -44,8 +45,8 @@ class FlatRetrieval:
 
     items: the release, or its live items, which others may share. threads: that search catalogues
     of more than `indexes.brief` items. gather_ms, max_waiting: see `SearchQueue`. watched_share: of
-    the searches, to be worked out again by the `RecallWatch`. Raises InvalidInputError or
-    SetupError for indexes that cannot be had, see `checked_settings`.
+    the searches, to be worked out again by the `RecallWatch`. fold_after: see `Folding`. Raises
+    InvalidInputError or SetupError for indexes that cannot be had, see `checked_settings`.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class FlatRetrieval:
         max_waiting: int = 1024,
         indexes: IndexSettings = _BY_SIZE,
         watched_share: float = 0.0,
+        fold_after: int = FOLD_AFTER,
     ) -> None:
         self.indexes = checked_settings(indexes, threads)
         live = LiveItems(items) if isinstance(items, Release) else items
         self._watch = RecallWatch(watched_share) if watched_share else None
         self._queue = SearchQueue(threads, gather_ms, max_waiting)
-        self._current = LoadedRelease(live, self.indexes)
+        self._fold_after = fold_after
+        self._current = self.load(live)
         self._loaded = {live.release.id: self._current}
         metrics.INDEX_ITEMS.set(live.view.count)
 
@@ -88,6 +91,10 @@ class FlatRetrieval:
     def items_of(self, release_id: str) -> LiveItems:
         """The live items of a release. Raises ReleaseError when it is not loaded."""
         return self._of(release_id).items
+
+    def load(self, items: LiveItems) -> LoadedRelease:
+        """The indexes of a release, beside those there are; `flip` puts them in place."""
+        return LoadedRelease(items, self.indexes, self._fold_after)
 
     def flip(self, loaded: LoadedRelease) -> None:
         """Make a release that was loaded and warmed the current one, in one step.

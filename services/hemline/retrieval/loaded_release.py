@@ -1,8 +1,9 @@
 """One release in memory: an index of its own items in each space, and what changed since beside it.
 
 A query takes the present view once. It asks the index for the best of the items that are as the
-release has them, scores the changed and new ones one by one in float32, and merges the two: exact
-for fresh items from the moment they are there, and never an item that was deleted or superseded.
+release has them, scores the changed and new ones one by one in float32 (when they are many, those
+that have indexes of their own by these, see `folding`), and merges the two: exact for fresh items
+from the moment they are there, and never an item that was deleted or superseded.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from hemline import metrics
 from hemline.contracts import NO_ROWS, Hits, Rows, Space, VectorQuery
 from hemline.filters import Mask
 from hemline.live_items import LiveItems, LiveView, Matching
-from hemline.retrieval.blended import Part, search_blended
-from hemline.retrieval.interface import Batches, Search
-from hemline.retrieval.kinds import BuiltIndex, IndexSettings, build_index
-from hemline.retrieval.spectral import SpectralIndex
+from hemline.retrieval.folding import FOLD_AFTER, Folding
+from hemline.retrieval.interface import Search
+from hemline.retrieval.kinds import IndexSettings
+from hemline.retrieval.space_indexes import SpaceIndexes
 from hemline.vectors import F32
 
 _NO_SCORES = np.zeros(0, np.float32)
@@ -41,30 +42,29 @@ class LoadedRelease:
     """The indexes of one release and its live items. Searches run on any number of threads, but
     where the index is on a GPU on one.
 
-    indexes: from `checked_settings`.
+    indexes: from `checked_settings`. fold_after: see `Folding`.
     """
 
-    def __init__(self, items: LiveItems, indexes: IndexSettings = _BY_SIZE) -> None:
+    def __init__(
+        self,
+        items: LiveItems,
+        indexes: IndexSettings = _BY_SIZE,
+        fold_after: int = FOLD_AFTER,
+    ) -> None:
         self.items = items
         self.release = items.release
-        self._built: dict[Space, BuiltIndex] = {
-            space: build_index(self.release.vectors(space), indexes)
-            for space in self.release.spaces
-        }
-        self._batches: dict[Space, Batches] = {
-            space: built.batches
-            for space, built in self._built.items()
-            if built.batches is not None
-        }
+        vectors = {space: self.release.vectors(space) for space in self.release.spaces}
+        self._indexes = SpaceIndexes(vectors, indexes)
+        self._folding = Folding(fold_after)
 
     def dim(self, space: Space) -> int:
         """Length of the vectors of a space."""
-        return self._built[space].index.dim
+        return self._indexes.dim(space)
 
     def memory_bytes(self) -> int:
         """Bytes of vectors and codes held."""
         changed = self.items.view.changed
-        indexes = sum(built.memory_bytes for built in self._built.values())
+        indexes = self._indexes.memory_bytes + self._folding.memory_bytes
         return indexes + sum(vectors.nbytes for vectors in changed.vectors.values())
 
     def search(self, query: VectorQuery) -> Hits:
@@ -73,12 +73,12 @@ class LoadedRelease:
 
     def search_all(self, queries: Sequence[VectorQuery]) -> list[Hits]:
         """`search` of each query, those of one space in one pass over the items."""
-        if len(queries) == 1 or not self._batches:
+        if len(queries) == 1 or not self._indexes.batches:
             return [self.search(query) for query in queries]
         view = self.items.view
         plans = [self._plan(query, view) for query in queries]
         of_release: dict[_Plan, tuple[Rows, F32]] = {}
-        for space, batch in self._batches.items():
+        for space, batch in self._indexes.batches.items():
             suited = [
                 plan
                 for plan in plans
@@ -130,13 +130,14 @@ class LoadedRelease:
         if of_release is not None:
             rows, scores = of_release
         elif matching.base_count:
-            rows, scores = self._best_of_release(plan, min(k, matching.base_count))
+            most = min(k, matching.base_count)
+            rows, scores = self._indexes.search(
+                plan.parts, most, matching.base, matching.base_count
+            )
         if not len(matching.slots):
             return rows, scores
-        of_changed: F32 = np.zeros(len(matching.slots), dtype=np.float32)
-        for space, vector in plan.parts:
-            of_changed += _scores(view.changed.vectors[space], matching.slots, vector)
-        rows = np.concatenate((rows, view.changed.rows[matching.slots]))
+        slots, of_changed = self._best_of_changed(plan, k)
+        rows = np.concatenate((rows, view.changed.rows[slots]))
         scores = np.concatenate((scores, of_changed))
         if len(rows) > 8 * k:
             nearest = np.argpartition(scores, -k)[-k:]
@@ -144,20 +145,24 @@ class LoadedRelease:
         order = np.argsort(-scores, kind="stable")[:k]
         return rows[order], scores[order]
 
-    def _best_of_release(self, plan: _Plan, k: int) -> tuple[Rows, F32]:
-        matching = plan.matching
-        if len(plan.parts) == 1:
-            ((space, vector),) = plan.parts
-            return self._built[space].index.search(vector, k, matching.base, matching.base_count)
-        parts = [
-            Part(
-                self.release.vectors(space),
-                index if isinstance(index := self._built[space].index, SpectralIndex) else None,
-                vector,
-            )
-            for space, vector in plan.parts
-        ]
-        return search_blended(parts, k, matching.base, matching.base_count)
+    def _best_of_changed(self, plan: _Plan, k: int) -> tuple[Rows, F32]:
+        """Slots that match, the k best of them included, in no order, and their scores."""
+        changed, slots = plan.view.changed, plan.matching.slots
+        best, best_scores = NO_ROWS, _NO_SCORES
+        folded = self._folding.of(changed)
+        if folded is not None:
+            indexed = int(np.searchsorted(slots, folded.slots))
+            if indexed:
+                allowed: Mask = np.zeros(folded.slots, dtype=bool)
+                allowed[slots[:indexed]] = True
+                best, best_scores = folded.indexes.search(
+                    plan.parts, min(k, indexed), allowed, indexed
+                )
+            slots = slots[indexed:]
+        scores: F32 = np.zeros(len(slots), dtype=np.float32)
+        for space, vector in plan.parts:
+            scores += _scores(changed.vectors[space], slots, vector)
+        return np.concatenate((best, slots)), np.concatenate((best_scores, scores))
 
 
 def _without(matching: Matching, exclude: Rows, view: LiveView) -> Matching:
@@ -174,7 +179,9 @@ def _without(matching: Matching, exclude: Rows, view: LiveView) -> Matching:
 
 
 def _scores(changed: F32, slots: Rows, vector: F32) -> F32:
-    """Inner products of some slots, gathered only where these are few."""
+    """Inner products of some slots, which come last, gathered only where these are few."""
+    if len(slots):
+        changed, slots = changed[slots[0] :], slots - slots[0]
     if 2 * len(slots) < len(changed):
         return np.asarray(changed[slots] @ vector)
     return np.asarray((changed @ vector)[slots])
