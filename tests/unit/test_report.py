@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,7 +23,8 @@ from hemline.errors import CatalogueError, DataError, InvalidInputError
 from hemline.releases import Release, open_release, promote
 from hemline_training.demo_catalogue import write_demo_catalogue
 from hemline_training.pipeline import TrainConfig, train
-from hemline_training.report.charts import Bar, Line, bars, lines, ticks
+from hemline_training.report import story
+from hemline_training.report.charts import COLOURS, Bar, Line, bars, lines, ticks
 from hemline_training.report.cluster_section import clusters
 from hemline_training.report.comparison_section import comparison
 from hemline_training.report.dot_map import Dot, scatter
@@ -233,6 +236,44 @@ def test_bars_keep_within_the_drawing_and_say_their_numbers():
     widths = [rect.get("width") for rect in tree.iter("rect")]
     assert widths == ["66.67%", "33.33%"]  # the longest interval ends at the right edge
     assert "2.0" in words(tree)
+
+
+# What a colour becomes without red, green or blue cones, in linear RGB (Machado et al., "A
+# Physiologically-based Model for Simulation of Color Vision Deficiency", IEEE TVCG 2009).
+SIGHT = {
+    "all cones": np.eye(3),
+    "deuteranopia": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "tritanopia": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+TO_XYZ = np.array([[0.434, 0.376, 0.190], [0.213, 0.715, 0.072], [0.018, 0.109, 0.873]])  # / white
+
+
+def linear(colour: str) -> np.ndarray:
+    c = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb: np.ndarray) -> np.ndarray:
+    x = TO_XYZ @ np.clip(rgb, 0, 1)
+    f = np.where(x > 0.008856, np.cbrt(x), 7.787 * x + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_colours_can_be_told_apart_with_every_kind_of_sight_and_from_the_paper(scheme, sight):
+    css = Path(story.__file__).with_name("page.css").read_text()
+    light, _, dark = css.partition("prefers-color-scheme: dark")
+    found = dict(re.findall(r"--(\w+): (#\w{6})", {"light": light, "dark": dark}[scheme]))
+    colours = [linear(found[f"c{n}"]) for n in range(COLOURS)]
+    seen = [lab(np.array(SIGHT[sight]) @ colour) for colour in colours]
+    apart = [np.linalg.norm(a - b) for a, b in combinations(seen, 2)]
+    assert min(apart) > 20  # 2 is just noticeable side by side
+    paper = TO_XYZ[1] @ linear(found["wash"])
+    for colour in colours:
+        low, high = sorted([paper, TO_XYZ[1] @ colour])
+        assert (high + 0.05) / (low + 0.05) >= 3  # WCAG 1.4.11
 
 
 def test_ticks_are_round_numbers_within_the_range():

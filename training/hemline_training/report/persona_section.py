@@ -107,7 +107,9 @@ def _persona(of: Persona, found: dict[str, list[int]], served: Served, pictures:
     if silent:
         parts.append(
             paragraph(
-                f"{', '.join(silent)}: nothing to go by, so most popular stands in.", class_="note"
+                f"{', '.join(silent)}: nothing to go by. Alone they show the most popular; in the "
+                "blend they are silent.",
+                class_="note",
             )
         )
     heard = [
