@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 
 from hemline.bench.contenders import missing
 from hemline.bench.equal_recall import TARGETS, equal_recall
-from hemline.bench.retrieval import RetrievalPlan, as_json, bench_retrieval
+from hemline.bench.retrieval import RetrievalPlan, Row, as_json, bench_retrieval
+from hemline.bench.retrieval_cuda import CudaPlan, bench_cuda, write_json
 from hemline.bench.vector_sets import VectorSet, drawn_set
+from hemline.cli.__main__ import main
 from hemline.cli.bench_retrieval import _numbers, _sizes
 from hemline.errors import InvalidInputError
 from hemline.releases import Release
@@ -87,3 +96,36 @@ def test_sizes_that_make_no_sense_are_refused(text: str) -> None:
         _sizes(text)
     with pytest.raises(InvalidInputError, match="--filters"):
         _numbers("--filters", "2")
+
+
+def test_the_script_for_a_gpu_runs_without_one(tmp_path: Path) -> None:
+    out = tmp_path / "cuda.json"
+    command = [sys.executable, "-m", "hemline.bench.retrieval_cuda", "--device", "cpu"]
+    command += ["--sets", "3000x16", "--batches", "1,3", "--filters", "1,.05", "--out", str(out)]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    report = json.loads(out.read_text())
+    assert report["device"] == "cpu" and report["copy_gb_per_s"] > 0 and not report["skipped"]
+    assert {(r["index"], r["batch"], r["filter"]) for r in report["rows"]} == {
+        (index, batch, share)
+        for index in ("hemline scan", "torch float32 product + topk")
+        for batch in (1, 3)
+        for share in (1.0, 0.05)
+    }
+    assert len(report["details"]) == len(report["rows"])
+    for row in report["rows"]:
+        assert row.keys() == {field.name for field in fields(Row)}
+        assert row["recall_at_10"] == row["recall_at_100"] == 1.0
+        assert row["qps"] > 0 and row["p50_ms"] > 0 and row["ratio_to_faiss_flat"] > 0
+
+
+def test_what_was_out_of_time_is_said(tmp_path: Path) -> None:
+    plan = CudaPlan(sets=((2_000, 8),), batches=(1,), filters=(1.0,), device="cpu", limit_s=-1)
+    report = bench_cuda(plan, lambda line: None, write_json(tmp_path / "cuda.json"))
+    assert report.rows == [] and report.skipped == ["drawn 2,000 x 8: out of time"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_without_a_gpu_its_bench_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "retrieval", "--device", "cuda"]) != 0
+    assert "finds no CUDA device here" in capsys.readouterr().err

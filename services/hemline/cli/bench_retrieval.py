@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hemline.cli.verb import Args, Verbs, add_home, add_verb, console, print_json
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from hemline.bench.equal_recall import EqualRow
     from hemline.bench.retrieval import RetrievalReport
+    from hemline.bench.retrieval_cuda import CudaReport
 
 
 def add_verb_retrieval(inner: Verbs) -> None:
@@ -27,9 +30,9 @@ def add_verb_retrieval(inner: Verbs) -> None:
     )
     parser.add_argument(
         "--drawn",
-        default="200000x128,1000000x128",
         metavar="NxD,…",
-        help="sets to draw beside the release's vectors (default: %(default)s)",
+        help="sets to draw beside the release's vectors (default: 200000x128,1000000x128; with "
+        "cuda 1000000x512,10000000x128 and no release)",
     )
     parser.add_argument(
         "--spaces",
@@ -43,7 +46,7 @@ def add_verb_retrieval(inner: Verbs) -> None:
         metavar="NAME,…",
         help="beside faiss IndexFlatIP (default: %(default)s)",
     )
-    parser.add_argument("--batches", default="1,16", metavar="B,…", help="default: %(default)s")
+    parser.add_argument("--batches", metavar="B,…", help="default: 1,16; with cuda 1,16,64,256")
     parser.add_argument(
         "--filters",
         default="1,.5,.1,.01,.001",
@@ -66,29 +69,32 @@ def add_verb_retrieval(inner: Verbs) -> None:
         help="compare the approximate ones at equal recall@10 and @100 as well",
     )
     parser.add_argument("--seed", type=int, default=1, help="of vectors and filters")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        choices=["cpu", "cuda"],
+        help="cuda: beside FAISS's or torch's search on the GPU and the copy bandwidth",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="with cuda: JSON as it comes")
     add_home(parser)
 
 
 def run(args: Args) -> int:
+    if args.device == "cuda":
+        return _run_cuda(args)
+
     import os
 
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before NumPy comes
 
     from hemline.bench.retrieval import INDEXES, RetrievalPlan, as_json, bench_retrieval
-    from hemline.errors import SetupError
     from hemline.releases import open_release
 
-    if args.device != "cpu":
-        raise SetupError(
-            "bench retrieval --device cuda needs an index on the GPU, and there is none yet; "
-            "use --device cpu"
-        )
     plan = RetrievalPlan(
-        drawn=_sizes(args.drawn),
+        drawn=_sizes("200000x128,1000000x128" if args.drawn is None else args.drawn),
         spaces=_names("--spaces", args.spaces, ("content", "tower")),
         indexes=_names("--indexes", args.indexes, INDEXES),
-        batches=[int(number) for number in _numbers("--batches", args.batches)],
+        batches=[int(number) for number in _numbers("--batches", args.batches or "1,16")],
         filters=_numbers("--filters", args.filters),
         graphs_up_to=args.graphs_up_to,
         rounds=args.rounds,
@@ -101,6 +107,53 @@ def run(args: Args) -> int:
     else:
         _print(report)
     return 0
+
+
+def _run_cuda(args: Args) -> int:
+    from hemline.bench.retrieval_cuda import CudaPlan, bench_cuda, write_json
+
+    def shown(report: CudaReport) -> None:
+        if args.out is not None:
+            write_json(args.out)(report)
+
+    plan = CudaPlan(
+        sets=_sizes(args.drawn or "1000000x512,10000000x128"),
+        batches=[int(n) for n in _numbers("--batches", args.batches or "1,16,64,256")],
+        filters=_numbers("--filters", args.filters),
+        seed=args.seed,
+    )
+    report = bench_cuda(plan, _say, shown)
+    if args.json:
+        print_json(asdict(report))
+    else:
+        _print_cuda(report)
+    return 0
+
+
+def _print_cuda(report: CudaReport) -> None:
+    from rich.table import Table
+
+    table = Table(
+        *("vectors", "index", "filter", "batch", "QPS", "p50 ms", "recall@10", "recall@100"),
+        *("x flat", "of bandwidth", "MB"),
+        title=f"Vector search on {report.device}; x flat: against {report.flat}; of bandwidth: "
+        f"share of a copy's {report.copy_gb_per_s:,.0f} GB/s",
+        title_justify="left",
+    )
+    for row, detail in zip(report.rows, report.details, strict=True):
+        table.add_row(
+            *(str(detail["vectors"]), str(row["index"]), f"{row['filter']:.1%}", str(row["batch"])),
+            *(f"{row['qps']:,.0f}", f"{row['p50_ms']:.3f}"),
+            *(f"{row['recall_at_10']:.4f}", f"{row['recall_at_100']:.4f}"),
+            *(f"{row['ratio_to_faiss_flat']:.2f}", f"{detail['of_bandwidth']:.2f}"),
+            f"{row['rss_mb']:,.0f}",
+        )
+    out = console()
+    out.print(table)
+    if report.no_faiss:
+        out.print(f"without FAISS on the GPU: {report.no_faiss}")
+    for skipped in report.skipped:
+        out.print(f"skipped: {skipped}")
 
 
 def _print(report: RetrievalReport) -> None:
@@ -184,7 +237,7 @@ def _numbers(flag: str, text: str) -> list[float]:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    top = 1.0 if flag == "--filters" else 64.0
+    top = 1.0 if flag == "--filters" else 256.0
     if not numbers or not all(0 < number <= top for number in numbers):
         raise InvalidInputError(flag, f"{text!r} is no list of numbers above 0 and up to {top:g}")
     return numbers

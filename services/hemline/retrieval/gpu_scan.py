@@ -36,7 +36,7 @@ _GROUP = 64  # items, of which the best stands for all at first
 _HALF_SUMS = 2.0**-10  # of rounded sums, as a share of |q| |x|
 _SCORES_BYTES = 1 << 31  # of all scores of a batch at a time
 _MASKS = 32  # filters that are remembered on the device
-_WIDTHS = (1, 8, 16)  # queries, to which a batch is filled up
+_WIDTHS = (1, 8, 16)  # queries, to one of which batches are filled up
 
 _CERTIFIED = metrics.SEARCH_SCANS.labels("gpu")
 _ALL = metrics.SEARCH_SCANS.labels("gpu_then_float32")
@@ -86,7 +86,10 @@ class TorchScan:
             self._rounding = max(self._rounding, float(off.max()))
             self._longest = max(self._longest, float(half.float().norm(dim=1).max()))
         self._masks: OrderedDict[int, tuple[Mask, torch.Tensor]] = OrderedDict()
-        self._width = self._fastest_width()
+        self.product_ms_by_width = self._products_timed()
+        self._width = min(
+            self.product_ms_by_width, key=self.product_ms_by_width.__getitem__, default=1
+        )
 
     @property
     def memory_bytes(self) -> int:
@@ -227,20 +230,22 @@ class TorchScan:
                 self._masks.popitem(last=False)
         return there
 
-    def _fastest_width(self) -> int:
-        """To how many queries one is best filled up, as products of few are not all tuned alike."""
+    def _products_timed(self) -> dict[int, float]:
+        """Milliseconds of one product with all items by the number of queries, as products of few
+        are not all tuned alike; nothing on the CPU."""
+        took: dict[int, float] = {}
         if self._device.type == "cpu" or not len(self._full):
-            return 1
-        took = {}
+            return took
         for width in _WIDTHS:
             queries = self._half[:1].expand(width, -1).contiguous()
-            for _ in range(3):
+            for _ in range(5):
                 self._torch.cuda.synchronize(self._device)
                 began = time.perf_counter()
                 queries @ self._half.T
                 self._torch.cuda.synchronize(self._device)
-                took[width] = time.perf_counter() - began
-        return min(took, key=took.__getitem__)
+                ms = 1000 * (time.perf_counter() - began)
+                took[width] = min(ms, took.get(width, ms))
+        return took
 
     def _check_room(self, items: int) -> None:
         if self._device.type != "cuda":
