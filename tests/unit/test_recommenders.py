@@ -15,7 +15,13 @@ from scipy.sparse import csr_matrix
 from hemline.errors import InvalidInputError, NotFoundError
 from hemline_training.recommenders import MODELS, recommender
 from hemline_training.recommenders.base import Feedback, Recommender, blocks
-from hemline_training.recommenders.baselines import MostPopular, RecentPopular, SegmentPopular
+from hemline_training.recommenders.baselines import (
+    MostPopular,
+    RecentPopular,
+    ReturningPopular,
+    Rising,
+    SegmentPopular,
+)
 from hemline_training.recommenders.blended import Blend, standardise
 from hemline_training.recommenders.content import ContentCosine
 from hemline_training.recommenders.ease import Ease
@@ -81,6 +87,8 @@ COLLABORATIVE: dict[str, Callable[[int], Recommender]] = {
 OTHERS: dict[str, Callable[[int], Recommender]] = {
     "popular": lambda seed: MostPopular(),
     "recent-popular": lambda seed: RecentPopular(),
+    "returning-popular": lambda seed: ReturningPopular(),
+    "rising": lambda seed: Rising(),
     "segment-popular": lambda seed: SegmentPopular(),
     "mf-als": lambda seed: BiasedMf("als", factors=2, iterations=3, seed=seed),
     "mf-sgd": lambda seed: BiasedMf("sgd", factors=2, iterations=3, seed=seed),

@@ -30,6 +30,7 @@ from hemline_training.recommenders import recommender
 from hemline_training.recommenders.base import Recommender
 from hemline_training.recommenders.blended import Blend
 from hemline_training.recommenders.explicit import RatingRecommender
+from hemline_training.recommenders.segmented import SegmentBlend
 
 Stage = Callable[[str], None]
 
@@ -55,7 +56,7 @@ class Measured:
     score_seconds: float = 0.0
     score_cpu_seconds: float = 0.0
     peak_rss_mb: float = 0.0
-    weights: list[dict[str, float]] = field(default_factory=list)  # of a blend, a fold each
+    weights: list[dict[str, Any]] = field(default_factory=list)  # of a blend, a fold each
     losses: list[list[float]] = field(default_factory=list)  # by epoch, a fold each
 
 
@@ -102,7 +103,7 @@ def _measure(model: Recommender, fold: Fold, config: CompareConfig, out: Measure
     out.score_cpu_seconds += time.process_time() - cpu
     out.peak_rss_mb = max(out.peak_rss_mb, peak_rss_mb())
 
-    if isinstance(model, Blend):
+    if isinstance(model, Blend | SegmentBlend):
         out.weights.append(model.learned)
     if model.losses:
         out.losses.append([float(loss) for loss in model.losses])

@@ -9,7 +9,13 @@ from collections.abc import Callable
 
 from hemline.errors import NotFoundError
 from hemline_training.recommenders.base import Feedback, Recommender
-from hemline_training.recommenders.baselines import MostPopular, RecentPopular, SegmentPopular
+from hemline_training.recommenders.baselines import (
+    MostPopular,
+    RecentPopular,
+    ReturningPopular,
+    Rising,
+    SegmentPopular,
+)
 from hemline_training.recommenders.blended import Blend, linear_parts, ordered_parts, sparse_parts
 from hemline_training.recommenders.content import ContentCosine
 from hemline_training.recommenders.ease import Ease
@@ -17,6 +23,7 @@ from hemline_training.recommenders.explicit import BiasedMf
 from hemline_training.recommenders.graph_filters import bspm, gf_cf
 from hemline_training.recommenders.low_rank import Ials
 from hemline_training.recommenders.memory_cf import ItemNeighbours, Rp3Beta, UserNeighbours
+from hemline_training.recommenders.segmented import SegmentBlend, cold_parts
 from hemline_training.recommenders.sequences import SequentialNeighbours
 
 __all__ = ["MODELS", "Feedback", "Recommender", "recommender"]
@@ -26,6 +33,8 @@ __all__ = ["MODELS", "Feedback", "Recommender", "recommender"]
 MODELS: dict[str, Callable[[int], Recommender]] = {
     "popular": lambda seed: MostPopular(),
     "recent-popular": lambda seed: RecentPopular(),
+    "returning-popular": lambda seed: ReturningPopular(),
+    "rising": lambda seed: Rising(),
     "segment-popular": lambda seed: SegmentPopular(),
     "item-knn": lambda seed: ItemNeighbours(k=400, power=0.4, user_power=1.0),
     "item-cosine": lambda seed: ItemNeighbours(),
@@ -46,6 +55,7 @@ MODELS: dict[str, Callable[[int], Recommender]] = {
     "blend": lambda seed: Blend(linear_parts(seed), seed=seed),
     "blend-sparse": lambda seed: Blend(sparse_parts(), seed=seed),
     "blend-ordered": lambda seed: Blend(ordered_parts(seed), held=0.2, latest=True, seed=seed),
+    "blend-cold": lambda seed: SegmentBlend(cold_parts(), seed=seed),
     "content": lambda seed: ContentCosine(),
     "tfidf": lambda seed: _tfidf(seed),
     "ncf-bce": lambda seed: _neural_cf("bce", seed),

@@ -30,6 +30,8 @@ from hemline_training.splits import hold_out
 
 Factories = Mapping[str, Callable[[], Recommender]]
 
+PADDING = -1e6  # below every standardised score
+
 
 def linear_parts(seed: int = 0) -> Factories:
     """What the blend is made of for pure interactions: a spectral filter, a walk, a factorisation.
@@ -168,26 +170,50 @@ def learn_weights(
     of each part's best candidates is looked at: nothing else can reach the first k of a blend
     unless all parts place it below `candidates`.
     """
-    near = min(candidates, wanted.shape[1] - 1)
-    best_of_each = [np.argpartition(-s, near, axis=1)[:, :near] for s in scores.values()]
-    pool = np.concatenate(best_of_each, axis=1)
-    pool.sort(axis=1)
-    pool[np.diff(pool, axis=1, prepend=-1) == 0] = -1
-    hit = metrics.hits(pool, wanted)
-    z = np.stack(
-        [np.take_along_axis(s, np.maximum(pool, 0), axis=1) for s in scores.values()], axis=2
-    ).astype(np.float32)
-    z[(pool < 0) | np.isneginf(z).any(axis=2)] = -1e6
-    relevant = np.diff(wanted.indptr)
-
-    def gain(weights: F64) -> float:
-        best = metrics.top_k(z @ weights.astype(np.float32), k)
-        found = np.take_along_axis(hit, best, axis=1)
-        recall = metrics.recall(found, relevant, k).mean()
-        return float(recall + metrics.ndcg(found, relevant, k).mean())
-
-    weights = coordinate_search(gain, len(scores), seed)
+    pool = Pool.of(scores, wanted, candidates)
+    weights = coordinate_search(lambda w: pool.gains(w, k).mean(), len(scores), seed)
     return {name: float(w) for name, w in zip(scores, weights, strict=True)}
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What the parts say of some candidates of some cases.
+
+    z: float32 (cases, C, parts), PADDING where a list is shorter or the user has the item. hit:
+    bool (cases, C). relevant: int (cases,), targets of the case, among the candidates or not.
+    """
+
+    z: F32
+    hit: npt.NDArray[np.bool_]
+    relevant: npt.NDArray[np.integer]
+
+    @classmethod
+    def of(
+        cls, scores: Mapping[str, npt.NDArray[np.float16]], wanted: csr_matrix, candidates: int
+    ) -> Pool:
+        """The union of each part's best; arguments as those of `learn_weights`."""
+        near = min(candidates, wanted.shape[1] - 1)
+        best_of_each = [np.argpartition(-s, near, axis=1)[:, :near] for s in scores.values()]
+        pool = np.concatenate(best_of_each, axis=1)
+        pool.sort(axis=1)
+        pool[np.diff(pool, axis=1, prepend=-1) == 0] = wanted.shape[1]
+        pool.sort(axis=1)
+        pool = pool[:, : int((pool < wanted.shape[1]).sum(axis=1).max(initial=1))]
+        padding = pool == wanted.shape[1]
+        pool[padding] = -1
+        z: F32 = np.stack(
+            [np.take_along_axis(s, np.maximum(pool, 0), axis=1) for s in scores.values()], axis=2
+        ).astype(np.float32)
+        z[padding | np.isneginf(z).any(axis=2)] = PADDING
+        return cls(z, metrics.hits(pool, wanted), np.diff(wanted.indptr))
+
+    def gains(self, weights: F64, k: int) -> F64:
+        """recall@k + NDCG@k of every case under these weights, float64 (cases,)."""
+        best = metrics.top_k(self.z @ weights.astype(np.float32), k)
+        found = np.take_along_axis(self.hit, best, axis=1)
+        return np.asarray(
+            metrics.recall(found, self.relevant, k) + metrics.ndcg(found, self.relevant, k)
+        )
 
 
 def coordinate_search(gain: Callable[[F64], float], parts: int, seed: int = 0) -> F64:
