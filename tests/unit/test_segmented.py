@@ -20,13 +20,13 @@ class PairsWithTheNext(Recommender):
     """Knows, through noise, that whoever has item 2n goes on to 2n + 1; wrong about newcomers."""
 
     def _fit(self, feedback: Feedback) -> None:
-        self._next = csr_matrix((np.ones(ITEMS), (np.arange(ITEMS), np.arange(ITEMS) ^ 1)))
+        self._next = csr_matrix((np.full(ITEMS, 2.0), (np.arange(ITEMS), np.arange(ITEMS) ^ 1)))
         self._noise = np.random.default_rng(1).choice([0.0, 0.8], ITEMS)
 
     def fold_in(self, newcomers: Feedback) -> np.ndarray:
         scores = np.asarray((newcomers.likes @ self._next).todense()) + self._noise
         scores[np.diff(newcomers.likes.indptr) == 0] = 0
-        scores[np.diff(newcomers.likes.indptr) == 0, ITEMS - 1] = 1
+        scores[np.diff(newcomers.likes.indptr) == 0, -4:] = 1
         return scores.astype(np.float32)
 
 
