@@ -15,7 +15,7 @@ promises below are held by tests/contracts/event_log_contract.py, which every im
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -57,6 +57,15 @@ class Record:
     @property
     def position(self) -> Position:
         return Position(self.partition, self.offset)
+
+
+@dataclass(frozen=True)
+class CompactionRules:
+    """gone: whether nobody needs a key any more. says_all: whether a record's value is all there is
+    to know of its key; behind one that is not, the newest that is stays as well. None: all are."""
+
+    gone: Callable[[str], bool]
+    says_all: Callable[[bytes], bool] | None = None
 
 
 class Reader(Protocol):
@@ -169,6 +178,17 @@ class EventLog(Protocol):
 
         Raises InvalidInputError for a name no topic can have, UnavailableError when the log cannot
         be read.
+        """
+        ...
+
+    async def compact(self, topic: str, groups: Collection[str], rules: CompactionRules) -> int:
+        """Drops records that a newer one of the same key supersedes, and those whose key is gone;
+        how many. Harmless at any time, and to repeat.
+
+        What one of these groups has not committed stays. The positions of other groups in the topic
+        are forgotten: should they come back, they begin with what is left. Does nothing where the
+        log compacts such a topic by itself. Raises InvalidInputError for a name no topic can have,
+        UnavailableError when the log cannot be written; some may have been dropped then.
         """
         ...
 

@@ -19,6 +19,11 @@ def record_key(release_id: str, item_id: str) -> str:
     return f"{release_id}/{item_id}"
 
 
+def release_of_key(key: str) -> str:
+    """The inverse of `record_key`, as far as the release."""
+    return key.partition("/")[0]
+
+
 def change_to_proto(
     change: Change, release_id: str, accepted_ms: int = 0
 ) -> retrieval_pb2.IndexedItem:

@@ -1,8 +1,8 @@
 """The embedded event log: one SQLite file, for all processes of one machine.
 
 What it is not: it has one partition (0), so one consumer of a group works and the others stand by;
-it keeps every record for ever, unless max_bytes stops the publishers first; and it is lost with its
-disk. Kafka is the log of a cluster.
+it keeps every record of topics that are not compacted for ever, unless max_bytes stops the
+publishers first; and it is lost with its disk. Kafka is the log of a cluster.
 
 The consumer that works holds a file lock on its group, taken by its first poll. The kernel lets go
 of it when the consumer closes or its process dies, and a standby that polls takes over within
@@ -17,12 +17,13 @@ import hashlib
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from hemline.errors import InvalidInputError, UnavailableError
-from hemline.event_log import Position, Record, check_name, check_record
+from hemline.event_log import CompactionRules, Position, Record, check_name, check_record
+from hemline.sqlite_compaction import compact_topic
 from hemline.sqlite_database import Database, FileLock, connect, sqlite_errors
 
 # A waiting poll asks SQLite whether any process wrote. The longer nothing came, the more rarely: an
@@ -145,6 +146,10 @@ class SqliteEventLog:
         with sqlite_errors(self._database.path):
             oldest, end = reader.execute(_EXTENT, (topic,)).fetchone()
         return {0: range(oldest, end)}
+
+    async def compact(self, topic: str, groups: Collection[str], rules: CompactionRules) -> int:
+        check_name("topic", topic)
+        return await compact_topic(self._database, topic, groups, rules)
 
     async def close(self) -> None:
         while self._readers:

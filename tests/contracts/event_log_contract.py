@@ -22,7 +22,14 @@ from typing import IO, cast
 import pytest
 
 from hemline.errors import InvalidInputError, UnavailableError
-from hemline.event_log import MAX_RECORD_BYTES, Consumer, EventLog, Position, Record
+from hemline.event_log import (
+    MAX_RECORD_BYTES,
+    CompactionRules,
+    Consumer,
+    EventLog,
+    Position,
+    Record,
+)
 
 PATIENCE_S = 20.0  # how long a test waits for what must come; it takes milliseconds
 
@@ -396,6 +403,27 @@ class EventLogContract:
         assert [r.position for r in records] == sorted(r.position for r in records)
         for key in ("a", "b", "c-0"):
             assert [int(r.value) for r in records if r.key == key] == list(range(150))
+
+    async def test_compaction_leaves_the_newest_of_every_key_and_what_is_not_committed(
+        self, log: EventLog, topic: str
+    ) -> None:
+        for n in range(30):
+            await log.publish(topic, f"k{n % 3}", str(n).encode())
+        consumer = log.consumer(topic, "g")
+        seen = await poll_all(consumer, 30)
+        first = [record for record in seen if int(record.value) < 12]
+        await consumer.commit(first[-1:] if len({r.partition for r in seen}) == 1 else first)
+        for _ in range(2):
+            await log.compact(topic, ["g"], CompactionRules(lambda key: False))
+        await consumer.close()
+        after = await log.publish(topic, "k0", b"30")
+        assert after not in {record.position for record in seen}
+        left: set[int] = set()
+        again = log.consumer(topic, "g")
+        async with asyncio.timeout(PATIENCE_S):
+            while not left >= set(range(12, 31)):
+                left |= {int(record.value) for record in await again.poll(100, 0.1)}
+        await again.close()
 
     async def test_no_acknowledged_record_is_lost_when_publishers_are_killed(
         self, target: LogTarget, topic: str

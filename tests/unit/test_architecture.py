@@ -58,7 +58,15 @@ def test_training_imports_shared_modules_only() -> None:
     ("library", "allowed"),
     [
         ("tritonclient", {"triton.py"}),
-        ("sqlite3", {"sqlite_database.py", "sqlite_event_log.py", "sqlite_user_state.py"}),
+        (
+            "sqlite3",
+            {
+                "sqlite_database.py",
+                "sqlite_event_log.py",
+                "sqlite_user_state.py",
+                "sqlite_compaction.py",
+            },
+        ),
         ("redis", {"redis_user_state.py"}),
         ("faiss", {"faiss_seam.py"}),
         ("kafka", {"kafka_client.py"}),

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from hemline.indexer.compaction import Compaction
 from hemline.indexer.index import Indexer
 from hemline.live_following import Follower
 from hemline.live_items import LiveItems
@@ -45,7 +46,11 @@ async def main(config: Config) -> None:
 
     async def index() -> None:
         await follower.wait_until_caught_up()
-        await asyncio.gather(follower.run(stopping), Indexer(log, encoders, items).run(stopping))
+        await asyncio.gather(
+            follower.run(stopping),
+            Indexer(log, encoders, items).run(stopping),
+            Compaction(log, config.releases, release.id).run(stopping),
+        )
 
     indexing = asyncio.create_task(index())
     await asyncio.wait((indexing, asked), return_when=asyncio.FIRST_COMPLETED)

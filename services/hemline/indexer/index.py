@@ -49,7 +49,7 @@ class Indexer:
         self._encoders = encoders
         self._items = items
         self._version = items.release.version
-        self._consumer = log.consumer(CATALOGUE_TOPIC, f"indexer.{items.release.id}")
+        self._consumer = log.consumer(CATALOGUE_TOPIC, group_of(items.release.id))
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Index batches until told to stop; a failed one is tried again, never skipped."""
@@ -197,6 +197,11 @@ class Indexer:
         )
         self._items.apply(list(changes.values()))
         metrics.INDEXED_ITEMS.labels(how).inc(len(changes))
+
+
+def group_of(release_id: str) -> str:
+    """The consumer group of the indexers of a release."""
+    return f"indexer.{release_id}"
 
 
 def _stacked(vectors: Iterable[F32]) -> F32:
