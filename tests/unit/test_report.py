@@ -127,6 +127,36 @@ def test_segments_are_drawn_where_there_are_people_and_few_people_are_named(tmp_
     assert "Fewer than 100 people, so read with care: New: nothing known" in section
 
 
+@pytest.mark.parametrize(
+    ("weights", "shown"),
+    [
+        ([{"bspm": 0.25, "rp3beta": 0.75}], ["part weight", "bspm 0.250"]),
+        (
+            [{"0": {"recent": 1.0}, "1": {"near": 0.5}}],
+            ["part 0 known 1 known", "near 0.000 0.500"],
+        ),
+    ],
+)
+def test_what_a_blend_is_made_of_is_told(tmp_path, weights, shown):
+    file = evaluation(tmp_path, models={"blend": 0.1})
+    data = json.loads(file.read_text())
+    data["models"]["blend"]["weights"] = weights
+    file.write_text(json.dumps(data))
+    section = parsed(report_of(tmp_path, file)[1]).find(".//section[@id='comparison']")
+    assert section is not None
+    rows = [" ".join(map(words, row)) for row in section.iter("tr")]
+    assert set(shown) <= set(rows)
+
+
+def test_new_items_have_a_panel_where_they_were_measured(tmp_path):
+    file = evaluation(tmp_path)
+    data = json.loads(file.read_text())
+    data["models"]["ease"]["cold_items"] = {"ndcg@20": 0.007, "recall@20": 0.01, "cases": 4}
+    file.write_text(json.dumps(data))
+    section = words(parsed(report_of(tmp_path, file)[1]).find(".//section[@id='segments']"))
+    assert "New items, touched by nobody (4 people; own scale)" in section and "0.0070" in section
+
+
 def test_files_of_one_data_set_are_one_table_and_a_repeated_model_is_told(tmp_path):
     first = evaluation(tmp_path, models={"popular": 0.05})
     second = evaluation(tmp_path, models={"ease": 0.1, "popular": 0.04})

@@ -70,7 +70,8 @@ def rank_cases(
     lists = {part: np.full((len(cases), k), -1, dtype=np.int64) for part in PARTS}
     candidates = np.full((len(cases), width), -1, dtype=np.int64)
     z = np.zeros((len(cases), width, len(PARTS)), dtype=np.float32)
-    for start in tqdm(range(0, len(cases), chunk), desc="ranking", unit="chunk", leave=False):
+    starts = range(0, len(cases), chunk)
+    for start in tqdm(starts, desc="ranking", unit="chunk", leave=False, disable=None):
         part = slice(start, min(start + chunk, len(cases)))
         histories = cases.histories.part(part.start, part.stop)
         scores = part_scores(models, histories)

@@ -110,6 +110,11 @@ def _one(evaluation: Evaluation) -> Html:
             )
         )
     parts += [paragraph(note, class_="note") for note in evaluation.notes]
+    parts += [
+        details(f"What {model.name} is made of", _made_of(model))
+        for model in ranked
+        if model.weights
+    ]
     parts.append(details("Every figure that was measured", _every_figure(ranked)))
     return join(*parts)
 
@@ -145,6 +150,15 @@ def _published_cell(name: str, known: Published, columns: Sequence[str]) -> str:
         return ""
     whose, figures = known.by_model[name]
     return f"{whose}: {_figures({c: figures[c] for c in columns if c in figures})}"
+
+
+def _made_of(model: Model) -> Html:
+    """The weight of each part, by how many items are known of a person where the blend heeds it."""
+    segments = list(model.weights)
+    names = dict.fromkeys(part for weights in model.weights.values() for part in weights)
+    head = ["weight"] if segments == ["all"] else [f"{name} known" for name in segments]
+    rows = [[part, *(f"{model.weights[s].get(part, 0.0):.3f}" for s in segments)] for part in names]
+    return table(["part", *head], rows)
 
 
 def _every_figure(ranked: Sequence[Model]) -> Html:

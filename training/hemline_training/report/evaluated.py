@@ -23,7 +23,9 @@ Figures = dict[str, float]  # metric with its k ("ndcg@20") -> value
 class Model:
     """One model of an evaluation. None and empty mean: not recorded.
 
-    ci: 95% intervals. segments: by how many items were known of a user. losses: of each epoch, one
+    ci: 95% intervals. segments: by how many items were known of a user. cold: over targets that are
+    items nobody had touched, of so many cold_cases. weights: of a blend's parts, by segment or for
+    "all", as learned for the first fold. losses: of each epoch, one
     list a fold.
     """
 
@@ -34,6 +36,9 @@ class Model:
     segment_ci: dict[str, dict[str, Interval]] = field(default_factory=dict)
     fit_seconds: float | None = None
     peak_rss_mb: float | None = None
+    cold: Figures = field(default_factory=dict)
+    cold_cases: int = 0
+    weights: dict[str, Figures] = field(default_factory=dict)
     losses: list[list[float]] = field(default_factory=list)
 
 
@@ -148,6 +153,8 @@ def _read(path: Path) -> Evaluation:
 
 
 def _model(name: str, of: Mapping[str, Any]) -> Model:
+    cold = dict(of.get("cold_items", {}))
+    cold_cases = int(cold.pop("cases", 0))
     ci = {metric: (float(low), float(high)) for metric, (low, high) in of.get("ci", {}).items()}
     return Model(
         name,
@@ -157,6 +164,9 @@ def _model(name: str, of: Mapping[str, Any]) -> Model:
         {},
         of.get("fit_seconds"),
         of.get("peak_rss_mb"),
+        _known({name: value for name, value in cold.items() if "@" in name}),
+        cold_cases,
+        _weights(of.get("weights", [])),
         [list(map(float, fold)) for fold in of.get("losses", [])],
     )
 
@@ -184,6 +194,16 @@ def _merge(into: Evaluation, other: Evaluation) -> None:
 def _data_name(about: Mapping[str, Any], path: Path) -> str:
     folder = Path(str(about.get("path", "")))
     return folder.name or folder.parent.name or path.stem
+
+
+def _weights(folds: Sequence[Mapping[str, Any]]) -> dict[str, Figures]:
+    """A blend has one weight a part, or such weights for each segment."""
+    if not folds:
+        return {}
+    first = folds[0]
+    if all(isinstance(of, Mapping) for of in first.values()):
+        return {segment: _known(of) for segment, of in first.items()}
+    return {"all": _known(first)}
 
 
 def _known(figures: Mapping[str, float | None]) -> Figures:

@@ -64,6 +64,7 @@ def _one(evaluation: Evaluation) -> Html:
         panels.append(
             element("div", element("h4", heading), bars(rows, top, f"{metric}, {heading}"))
         )
+    panels += _new_items(evaluation.models, metric)
     numbers = table(
         ["model", *(_HEADINGS.get(name, name) for name in names)],
         [
@@ -86,6 +87,21 @@ def _one(evaluation: Evaluation) -> Html:
             paragraph(f"Fewer than 100 people, so read with care: {', '.join(few)}.", class_="note")
         )
     return join(*parts, details("The numbers, all models", numbers))
+
+
+def _new_items(models: Sequence[Model], metric: str) -> list[Html]:
+    """A panel for items that nobody had touched, on a scale of its own, the best at it first; none
+    where there were no such items."""
+    having = [model for model in models if metric in model.cold]
+    having.sort(key=lambda model: -model.cold[metric])
+    if not having:
+        return []
+    rows = [
+        Bar(model.name, model.cold[metric], f"{model.cold[metric]:.4f}", strong=model is having[0])
+        for model in having[:DRAWN]
+    ]
+    heading = f"New items, touched by nobody ({having[0].cold_cases:,} people; own scale)"
+    return [element("div", element("h4", heading), bars(rows, what=f"{metric}, {heading}"))]
 
 
 def _top(model: Model, segment: str, metric: str) -> float:
