@@ -76,6 +76,7 @@ COLLABORATIVE: dict[str, Callable[[int], Recommender]] = {
     "bspm": lambda seed: GraphFilter(rank=3, low_pass=0.2, sharpening=1.0, seed=seed),
     "item-knn": lambda seed: ItemNeighbours(k=10),
     "item-knn-shrunk": lambda seed: ItemNeighbours(k=10, shrinkage=5.0, user_power=1.0),
+    "item-knn-2": lambda seed: ItemNeighbours(k=10, hops=2),
     "user-knn": lambda seed: UserNeighbours(k=10),
     "rp3beta": lambda seed: Rp3Beta(k=10),
     "near": lambda seed: SequentialNeighbours(window=6),
@@ -324,6 +325,15 @@ def test_item_neighbours_sum_the_cosines_to_the_history():
     np.fill_diagonal(cosine, 0)
     model = ItemNeighbours(k=20).fit(Feedback(likes=csr_matrix(x.astype(np.float32))))
     assert model.score(np.arange(30)) == pytest.approx(x @ cosine, abs=1e-5)
+
+
+def test_two_hops_go_through_every_item_less_through_the_well_connected():
+    x = random_likes(7)
+    feedback = Feedback(likes=csr_matrix(x.astype(np.float32)))
+    s = ItemNeighbours(k=5).fit(feedback)._similar.toarray().T  # from item, to item
+    step = s / np.maximum(s.sum(axis=1), 1e-12)[:, None] ** 0.6
+    model = ItemNeighbours(k=5, hops=2, hop_power=0.6).fit(feedback)
+    assert model.score(np.arange(30)) == pytest.approx(x @ s @ step, abs=1e-4)
 
 
 def test_only_the_k_most_similar_items_count():

@@ -72,6 +72,9 @@ def sparse_parts() -> Factories:
         "ease": lambda: Ease(regularisation=300.0),
         "user-knn": lambda: UserNeighbours(k=3000, item_power=0.3, power=0.4, amplify=0.8),
         "item-knn": lambda: ItemNeighbours(k=400, power=0.3, user_power=0.5, shrinkage=5.0),
+        "item-knn-2": lambda: ItemNeighbours(
+            k=400, power=0.3, user_power=0.5, shrinkage=5.0, hops=2
+        ),
     }
 
 

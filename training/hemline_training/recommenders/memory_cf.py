@@ -29,7 +29,8 @@ class ItemNeighbours(Recommender):
 
     similarity: "cosine" or "pearson". power: exponent of the norms, ½ for the cosine proper; below
     it popular items gain. user_power: users count 1 / (likes)^user_power each. recency: of the
-    history, see `recency.weighed`.
+    history, see `recency.weighed`. hops: 2 for the neighbours of neighbours alone, which reach what
+    shares nobody with the history; each step on divides by (an item's summed ones)^hop_power.
     """
 
     k: int = 100
@@ -38,17 +39,24 @@ class ItemNeighbours(Recommender):
     power: float = 0.5
     user_power: float = 0.0
     recency: float = 0.0
+    hops: int = 1
+    hop_power: float = 0.6
 
     def _fit(self, feedback: Feedback) -> None:
         x = _values(feedback, self.similarity)
         if self.user_power:
             x = csr_matrix(diags_array(_power(_degrees(x), -self.user_power / 2)) @ x)
         self._similar = nearest(x.T.tocsr(), self.k, self.power, self.shrinkage, self.similarity)
+        reach = np.asarray(self._similar.sum(axis=0), dtype=np.float64).ravel()
+        self._step = csr_matrix(diags_array(_power(reach, -self.hop_power)) @ self._similar.T)
 
     def fold_in(self, newcomers: Feedback) -> F32:
         x = weighed(newcomers, self.recency)
         # Rows of `_similar` are the items to be scored, each with its own k neighbours.
-        return np.asarray((x @ self._similar.T).todense(), dtype=np.float32)
+        reached = x @ self._similar.T
+        for _ in range(self.hops - 1):
+            reached = reached @ self._step
+        return np.asarray(reached.todense(), dtype=np.float32)
 
 
 @dataclass
