@@ -54,7 +54,9 @@ MODELS: dict[str, Callable[[int], Recommender]] = {
     "mf-sgd": lambda seed: BiasedMf("sgd", seed=seed),
     "blend": lambda seed: Blend(linear_parts(seed), seed=seed),
     "blend-sparse": lambda seed: Blend(sparse_parts(), seed=seed),
-    "blend-ordered": lambda seed: Blend(ordered_parts(seed), held=0.2, latest=True, seed=seed),
+    "blend-ordered": lambda seed: Blend(
+        ordered_parts(seed), held=0.2, latest=True, users=3_000, seed=seed
+    ),
     "blend-cold": lambda seed: SegmentBlend(cold_parts(), seed=seed),
     "content": lambda seed: ContentCosine(),
     "tfidf": lambda seed: _tfidf(seed),

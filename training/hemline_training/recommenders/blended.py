@@ -196,7 +196,13 @@ class Pool:
     ) -> Pool:
         """The union of each part's best; arguments as those of `learn_weights`."""
         near = min(candidates, wanted.shape[1] - 1)
-        best_of_each = [np.argpartition(-s, near, axis=1)[:, :near] for s in scores.values()]
+        # Block by block: a partition of all cases would hold eight bytes for every score.
+        best_of_each = [
+            np.concatenate(
+                [np.argpartition(-s[part], near, axis=1)[:, :near] for part in blocks(*s.shape)]
+            )
+            for s in scores.values()
+        ]
         pool = np.concatenate(best_of_each, axis=1)
         pool.sort(axis=1)
         pool[np.diff(pool, axis=1, prepend=-1) == 0] = wanted.shape[1]
