@@ -200,7 +200,11 @@ async def test_errors_keep_their_type_across_the_wire(
         with pytest.raises(InvalidInputError) as refused:
             await far.search(small_release.id, [wrong], 10.0)
         assert refused.value.field == "queries[0].vector"
-        right = VectorQuery("tower", np.ones(TOWER_DIM, np.float32), 5)
+        long = VectorQuery("tower", np.ones(TOWER_DIM, np.float32), 5)
+        with pytest.raises(InvalidInputError, match="has norm 4, wanted 1") as refused:
+            await far.search(small_release.id, [long], 10.0)
+        assert refused.value.field == "queries[0].vector"
+        right = VectorQuery("tower", normalise(np.ones(TOWER_DIM)), 5)
         with pytest.raises(ReleaseError):
             await far.search("r9999-00000000", [right], 10.0)
 

@@ -19,6 +19,8 @@ from hemline.v1 import retrieval_pb2 as pb
 from hemline.vectors import pack_f32, unpack_f32
 from hemline.wire import filter_from_proto, ids_of, known_rows_of
 
+_NORM_OFF = 1e-2  # vectors that were stored in 16 bits are welcome
+
 SPACES: dict[int, Space] = {
     pb.VECTOR_SPACE_TOWER: "tower",
     pb.VECTOR_SPACE_CONTENT: "content",
@@ -126,4 +128,7 @@ def _vector(message: pb.VectorQuery | pb.WeightedVector, field: str) -> Weighted
     vector = unpack_f32(message.vector, message.dim, f"{field}.vector")
     if len(vector) != 1:
         raise InvalidInputError(f"{field}.vector", f"holds {len(vector)} vectors, not one")
+    norm = float(np.linalg.norm(vector[0]))
+    if abs(norm - 1.0) > _NORM_OFF:
+        raise InvalidInputError(f"{field}.vector", f"has norm {norm:g}, wanted 1")
     return WeightedVector(SPACES[message.space], np.ascontiguousarray(vector[0]), message.weight)
