@@ -6,6 +6,7 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -253,6 +254,18 @@ def test_a_catalogue_is_filled_in_place_and_every_filled_value_noted(trained, tm
     again = fill_catalogue(tmp_path, AttributeFiller(trained, at_least=0.6))
     assert again.filled["season"] == 0
     assert pq.read_table(tmp_path / FILLED_FILE).to_pylist() == notes
+
+
+def test_what_was_filled_in_imported_data_is_marked_as_imputed(trained, tmp_path) -> None:
+    items, images = shop(10, seed=9)
+    table = items_table([replace(i, season=None) for i in items], [jpeg(i) for i in images])
+    given = pa.array([["title"], None] * 5, pa.list_(pa.string()))
+    pq.write_table(table.append_column("imputed", given), tmp_path / "items.parquet")
+    report = fill_catalogue(tmp_path, AttributeFiller(trained, at_least=0.01))
+    assert report.filled["season"] == 10
+    after = pq.read_table(tmp_path / "items.parquet")
+    assert after["imputed"].to_pylist() == [["title", "season"], ["season"]] * 5
+    assert "season           missing       10  filled       10" in report.to_text()
 
 
 def test_heads_alone_leave_the_clips_trunk_as_it_is_and_are_saved_without_it(tmp_path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hemline.cli.verb import Args, Verbs, add_verb, print_json
 
 if TYPE_CHECKING:
+    from hemline_training.attributes.catalogue import FillReport
     from hemline_training.catalogue.report import ImportReport
 
 _FASHION_PRODUCTS = ("products.csv", "styles_15k.csv", "images_60x80.parquet")
@@ -66,22 +67,30 @@ def run_import(args: Args) -> int:
 
 
 def run_fill(args: Args) -> int:
+    check_confidence("--at-least", args.at_least)
+    report = fill(args.path, args.at_least, args.model)
+    if args.json:
+        print_json(report.to_json())
+    else:
+        print(report.to_text(), end="")
+    return 0
+
+
+def check_confidence(flag: str, value: float) -> None:
     from hemline.errors import InvalidInputError
-    from hemline_training.attributes.catalogue import FILLED_FILE, fill_catalogue
+
+    if not 0 < value <= 1:
+        raise InvalidInputError(flag, f"{value} is no confidence above 0, up to 1")
+
+
+def fill(folder: Path, at_least: float, model: Path | None = None) -> FillReport:
+    """Read missing attributes off the photos of folder/items.parquet; see `fill_catalogue`."""
+    from hemline_training.attributes.catalogue import fill_catalogue
     from hemline_training.attributes.fill import AttributeFiller
     from hemline_training.attributes.network import AttributeModel
 
-    if not 0 < args.at_least <= 1:
-        raise InvalidInputError("--at-least", f"{args.at_least} is no confidence above 0, up to 1")
-    model = AttributeModel.load(args.model) if args.model else AttributeModel.load()
-    report = fill_catalogue(args.path, AttributeFiller(model, args.at_least))
-    if args.json:
-        print_json({"items": report.items, "missing": report.missing, "filled": report.filled})
-        return 0
-    for attribute, count in report.missing.items():
-        print(f"{attribute:16} missing {count:8,}  filled {report.filled[attribute]:8,}")
-    print(f"{report.items:,} items; each filled value's confidence: {args.path / FILLED_FILE}")
-    return 0
+    network = AttributeModel.load(model) if model else AttributeModel.load()
+    return fill_catalogue(folder, AttributeFiller(network, at_least))
 
 
 def run_demo(args: Args) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hemline.cli.catalog import check_confidence, fill
 from hemline.cli.verb import Args, Verbs, add_verb, print_json
 
 # Those of hemline_training.data.formats, which is too slow to import for --help; a test compares.
@@ -48,6 +49,13 @@ def add_verbs(verbs: Verbs) -> None:
     )
     bring.add_argument(
         "--map", metavar="FILE", type=Path, help="JSON: which column is what (docs/data.md)"
+    )
+    bring.add_argument(
+        "--fill",
+        type=float,
+        metavar="CONFIDENCE",
+        help="read attributes the source lacks off the photos that came with it, where at least so "
+        "sure (0 to 1); for photos fetched later: `hemline catalog fill FOLDER`",
     )
 
     images = add_verb(
@@ -110,9 +118,12 @@ def run_import(args: Args) -> int:
 
     out = args.out or Path(".hemline/data") / args.path.resolve().name.split(".")[0]
     columns = None if args.map is None else read_column_map(args.map)
+    if args.fill is not None:
+        check_confidence("--fill", args.fill)
     report = import_data(args.format, args.path, out, args.max_bad_share, columns)
+    filled = fill(out, args.fill) if args.fill is not None else None
     if args.json:
-        print_json(report.to_json())
+        print_json(report.to_json() | ({"filled": filled.to_json()} if filled else {}))
     else:
-        print(report.to_text(), end="")
+        print(report.to_text() + (filled.to_text() if filled else ""), end="")
     return 0

@@ -44,6 +44,17 @@ class FillReport:
     def unsure(self) -> dict[str, int]:
         return {head: self.missing[head] - self.filled[head] for head in HEADS}
 
+    def to_json(self) -> dict[str, object]:
+        return {"items": self.items, "missing": self.missing, "filled": self.filled}
+
+    def to_text(self) -> str:
+        lines = [
+            f"{head:16} missing {self.missing[head]:8,}  filled {self.filled[head]:8,}"
+            for head in HEADS
+        ]
+        lines.append(f"{self.items:,} items; each filled value's confidence: {FILLED_FILE}")
+        return "\n".join(lines) + "\n"
+
 
 def fill_catalogue(folder: Path, filler: AttributeFiller) -> FillReport:
     """Fill folder/items.parquet and write FILLED_FILE beside it; each is replaced in one step.
@@ -83,6 +94,14 @@ def _with_values(group: pa.Table, filled: Sequence[Filled]) -> pa.Table:
         values = pa.array([getattr(answer.item, head) for answer in filled], pa.string())
         column = group.schema.get_field_index(head)
         group = group.set_column(column, group.schema.field(column), values)
+    column = group.schema.get_field_index("imputed")  # of imported data
+    if column >= 0:
+        imputed = [
+            [*(given or []), *answer.confidence]
+            for given, answer in zip(group["imputed"].to_pylist(), filled, strict=True)
+        ]
+        field = group.schema.field(column)
+        group = group.set_column(column, field, pa.array(imputed, field.type))
     return group
 
 
