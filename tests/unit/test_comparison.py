@@ -180,6 +180,9 @@ def test_holding_out_takes_a_share_of_everybody_with_two_likes():
     counts, out = np.diff(likes.indptr), np.diff(held.indptr)
     assert out[0] == 0
     assert out[1:].tolist() == np.maximum(np.round(counts[1:] * 0.25), 1).tolist()
+    of_some = np.diff(hold_out(likes, 0.25, seed=0, most_users=7)[1].indptr)
+    assert (of_some > 0).sum() == 7 and of_some[0] == 0
+    assert np.array_equal(of_some[of_some > 0], out[of_some > 0])
 
 
 class Oracle(Recommender):

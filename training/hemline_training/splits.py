@@ -83,11 +83,17 @@ def cases_at(
 
 
 def hold_out(
-    likes: csr_matrix, share: float, seed: int, places: csr_matrix | None = None
+    likes: csr_matrix,
+    share: float,
+    seed: int,
+    places: csr_matrix | None = None,
+    most_users: int = 0,
 ) -> tuple[csr_matrix, csr_matrix]:
     """(kept, held) of a matrix: of every user with two likes or more this share, at least one.
 
-    Drawn at random; with places (`Feedback.places`), the latest likes.
+    Drawn at random; with places (`Feedback.places`), the latest likes. most_users: take from so
+    many users only, drawn at random (0: from all). A model that learns from what is kept then knows
+    nearly as much of everybody else as one that will learn from everything.
     """
     counts = np.diff(likes.indptr)
     owner = np.repeat(np.arange(likes.shape[0]), counts)
@@ -96,6 +102,10 @@ def hold_out(
     order = np.lexsort((drawn, owner))
     place[order] = np.arange(likes.nnz) - np.repeat(likes.indptr[:-1], counts)
     wanted = np.where(counts >= 2, np.maximum(np.round(counts * share), 1), 0)
+    able = np.flatnonzero(wanted)
+    if 0 < most_users < len(able):
+        spared = np.random.default_rng(seed + 1).permutation(able)[most_users:]
+        wanted[spared] = 0
     held = place < np.repeat(wanted, counts)
     kept, out = likes.copy(), likes.copy()
     kept.data, out.data = likes.data * ~held, likes.data * held

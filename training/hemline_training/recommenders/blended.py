@@ -3,8 +3,10 @@
     s(u, i) = Σ_m w_m (s_m(u, i) - mean_j s_m(u, j)) / std_j s_m(u, j)        j: not in u's history
 
 Standardising each user's scores makes models comparable whose scores are not. The weights are those
-with the best recall@k + NDCG@k on a tenth of everybody's likes, held out before any part is fitted;
-then all parts are fitted anew on everything. The test part of a split is never looked at.
+with the best recall@k + NDCG@k on a tenth of some people's likes, held out before any part is
+fitted; then all parts are fitted anew on everything. The test part of a split is never looked at.
+(Some people's only: were everybody's history thinned out, the parts would look worse than they are,
+and not all alike.)
 """
 
 from __future__ import annotations
@@ -83,7 +85,7 @@ class Blend(Recommender):
     """parts: name -> a new model. weights: by name; None to learn them, which fits all parts twice.
 
     held: share of each user's likes. latest: hold out the latest of them, not any; for tests that
-    come after what is learned from. users: how many are scored while learning. candidates: of each
+    come after what is learned from. users: how many lose some, and are scored. candidates: of each
     part, among which the weights are learned. keep_below: parts whose weight is smaller are dropped
     before the final fit.
     """
@@ -124,12 +126,9 @@ class Blend(Recommender):
         if self.latest and feedback.places is None:
             raise InvalidInputError("places", "to hold out the latest likes, their order is needed")
         places = feedback.places if self.latest else None
-        kept, held = hold_out(feedback.likes, self.held, self.seed, places)
+        kept, held = hold_out(feedback.likes, self.held, self.seed, places, self.users)
         past = feedback.keeping(kept)
         cases = np.flatnonzero(np.diff(held.indptr))
-        if len(cases) > self.users:
-            rng = np.random.default_rng(self.seed)
-            cases = np.sort(rng.choice(cases, self.users, replace=False))
         histories = kept[cases]
         scores = {}
         for name, make in self.parts.items():
