@@ -7,16 +7,16 @@ left out and said.
 from __future__ import annotations
 
 import importlib.util
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from hemline.filters import Mask
-from hemline.retrieval.approximate import EF_CONSTRUCTION, LINKS, ApproximateIndex
+from hemline.retrieval.approximate import EF_CONSTRUCTION, LINKS, AnnKind, ApproximateIndex
 from hemline.retrieval.faiss_seam import Flat, bits_of
 from hemline.retrieval.interface import Search
-from hemline.retrieval.kinds import CpuKind, IndexSettings, build_index
+from hemline.retrieval.kinds import BRIEF, CpuKind, IndexSettings, build_index
 from hemline.vectors import F32
 
 Ids = npt.NDArray[np.integer]
@@ -45,7 +45,8 @@ class Ours:
     def __init__(self, vectors: F32, kind: CpuKind) -> None:
         self.name = f"hemline {kind}"
         self._all = np.ones(len(vectors), dtype=bool)
-        self._built = build_index(vectors, IndexSettings(kind, brief=0))
+        brief = 0 if kind in get_args(AnnKind) else BRIEF  # an approximate one whatever the size
+        self._built = build_index(vectors, IndexSettings(kind, brief=brief))
 
     @property
     def effort(self) -> int:

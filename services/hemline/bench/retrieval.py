@@ -7,6 +7,7 @@ float32: the share of a query's k results that score no worse than the true k-th
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import time
 from collections.abc import Callable, Sequence
@@ -227,6 +228,9 @@ def _take_turns(
 
 def _rss_mb() -> float:
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(
+        0
+    )  # so that what one index freed does not hide what the next takes
     return float(psutil.Process().memory_info().rss) / 1e6
 
 

@@ -31,7 +31,7 @@ EF_CONSTRUCTION = 200
 
 # How many are scored in full: so many for one that is asked for, and so many more. Coarse scores
 # put some in the wrong place, those of 4-bit codes more of them.
-_RESCORED = {"hnsw": (2, 20), "ivf": (2, 20), "ivfpq": (4, 100)}
+_RESCORED = {"hnsw": (2, 20), "ivf": (2, 20), "ivfpq": (4, 300)}
 
 _UNEQUAL = 1e-3  # less than that between the lengths of items makes no difference
 
