@@ -198,6 +198,15 @@ def items_table(items: Sequence[Item], images: Sequence[bytes | None] | None = N
     return table
 
 
+def read_item_ids(path: Path) -> list[str]:
+    """The ids of all items, by row. Raises CatalogueError when the file is not there or not it."""
+    file = _open_items(path)
+    if "item_id" not in file.schema_arrow.names:
+        raise CatalogueError(f"{path} has no column item_id")
+    ids: list[str] = file.read(columns=["item_id"])["item_id"].to_pylist()
+    return ids
+
+
 def read_images(path: Path, rows: Sequence[int] | None = None) -> list[bytes | None]:
     """The encoded images of `rows`, in that order, or of all items; None where an item has none.
 

@@ -15,6 +15,7 @@ from hemline.gateway.answer import RecommendQuery
 from hemline.gateway.api_keys import open_api_keys
 from hemline.gateway.catalog_servicer import CatalogServicer
 from hemline.gateway.event_servicer import EventServicer
+from hemline.gateway.photos import Photos
 from hemline.gateway.recommend import Stages, recommend
 from hemline.gateway.remotes import RemoteReranker, RemoteRetrieval
 from hemline.gateway.servicer import RecommenderServicer
@@ -53,6 +54,7 @@ class Config(ServerSettings, ClientTlsSettings):
     snapshots: Path | None = None  # folder for snapshots of the live items; None: none are written
     # Without the event log a gateway starts all the same, after so long, and may show old items.
     catch_up_s: float = 10.0
+    photos: Path | None = None  # catalogue with those of the release's items, for GetItems
     api_keys: str = ""  # file of API keys, see hemline.key_file; empty: anybody may call
 
 
@@ -72,6 +74,7 @@ async def main(config: Config) -> None:
         encoders = TritonEncoders(config.triton, tls=triton_tls(config))
         stack.push_async_callback(encoders.close)
         items = LiveItems(release)
+        photos = Photos(config.photos)
         follower = Follower(log, items, snapshots_in(config.snapshots, "gateway", release.id))
         retrieval = await _retrieval(config, items, stack)
         reranker = await _reranker(config, items, stack)
@@ -85,7 +88,7 @@ async def main(config: Config) -> None:
             recommender,
             EventServicer(stages, log),
             UserServicer(stages, log),
-            CatalogServicer(items, log),
+            CatalogServicer(items, log, photos),
         )
         metrics.serve_metrics(config.metrics_host, config.metrics_port)
         metrics.RELEASE.set(release.version)

@@ -50,12 +50,14 @@ def plan_cluster(
     prometheus: ChildSpec | None = None,
     tls: Certificates | None = None,
     api_keys: Path | None = None,
+    photos: Path | None = None,
 ) -> Cluster:
     """Kafka and Redis if asked for -> Triton -> retrieval and reranker if they run apart -> updater
     -> indexer -> gateway -> Prometheus if asked for.
 
     releases: folder of releases. tls: with them, every gRPC port wants mutual TLS. api_keys: the
-    file of those who may call the gateway; without it, anybody may.
+    file of those who may call the gateway; without it, anybody may. photos: the catalogue that has
+    those of the release's items.
     """
     where = {
         name: f"{HOST}:{getattr(ports, name)}"
@@ -86,6 +88,7 @@ def plan_cluster(
     # On one's own machine, grpcurl and the like may ask the gateway what it offers.
     flags = [*stores, *encoders, *apart, *live, "--reflection", "true"]
     flags += ["--api-keys", str(api_keys)] if api_keys else []
+    flags += ["--photos", str(photos)] if photos else []
     specs.append(_service("gateway", ports, flags, tls, backing.env))
     if prometheus is not None:
         specs.append(prometheus)

@@ -13,7 +13,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from hemline.errors import NotFoundError
+from hemline.catalogue import read_images
+from hemline.errors import CatalogueError, NotFoundError
 from hemline.event_log import EVENTS_TOPIC
 from hemline.kafka_url import SCHEME
 from hemline.key_file import read_keys
@@ -41,7 +42,7 @@ from hemline.local.redis_server import install_redis, redis_password, redis_spec
 from hemline.local.supervisor import Cluster, Supervisor, say, supervise
 from hemline.local.triton_server import VERSION, TritonInstall, install_triton, triton_command
 from hemline.redis_url import PASSWORD, read_redis_url
-from hemline.releases import current_id, open_release
+from hemline.releases import Release, current_id, open_release
 from hemline.stores import open_event_log
 from hemline.triton_repository import model_templates, prepare_model_repository
 
@@ -144,7 +145,20 @@ def _cluster(config: UpConfig) -> Cluster:
         _prometheus(config, ports),
         tls,
         config.api_keys.resolve() if config.api_keys else None,
+        _photos(config.home, release),
     )
+
+
+def _photos(home: Path, release: Release) -> Path | None:
+    """The catalogue that the release was trained on, if it is still in the home and has photos."""
+    name = release.manifest.get("catalogue")
+    if not isinstance(name, str) or not (home / name / "items.parquet").is_file():
+        return None
+    try:
+        read_images(home / name, [])
+    except CatalogueError:
+        return None
+    return (home / name).resolve()
 
 
 def _backing(config: UpConfig, ports: Ports) -> Backing:
