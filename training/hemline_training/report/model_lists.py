@@ -49,15 +49,15 @@ class Served:
         cf = release.json("cf")
         towers = [load_tower(release.folder / "towers.safetensors", s) for s in ("user", "item")]
         models = Models(
-            release.item_content,
-            Towers(towers[0], towers[1], 0),
-            release.item_tower,
-            release.array("cf_item_factors"),
-            IalsConfig(alpha=float(cf["alpha"]), regularisation=float(cf["regularisation"])),
-            release.array("neighbours_rows"),
-            release.array("neighbours_scores"),
-            release.array("popularity"),
-            release.array("trending"),
+            content=release.item_content,
+            towers=Towers(towers[0], towers[1], 0),
+            item_tower=release.item_tower,
+            cf_factors=release.array("cf_item_factors"),
+            ials=IalsConfig(alpha=float(cf["alpha"]), regularisation=float(cf["regularisation"])),
+            neighbours_rows=release.array("neighbours_rows"),
+            neighbours_scores=release.array("neighbours_scores"),
+            popularity=release.array("popularity"),
+            trending=release.array("trending"),
         )
         told = release.json("blend")
         weights = {segment["name"]: segment["weights"] for segment in told["segments"]}

@@ -51,9 +51,9 @@ class Pictures:
     def shelf(self, rows: Sequence[int], strong: Collection[int] = ()) -> Html:
         """Items beside each other, with their titles; those in `strong` emphasised."""
         self.load(rows)
-        return element(
-            "ul", *(self._item(row, row in strong) for row in rows), class_="shelf", tabindex="0"
-        )
+        items = (self._item(row, row in strong) for row in rows)
+        # A row that scrolls must be reachable by keyboard, and named.
+        return element("ul", *items, class_="shelf", tabindex="0", aria_label=f"{len(rows)} items")
 
     def _item(self, row: int, strong: bool) -> Html:
         title = self.catalogue.titles[row]
