@@ -10,6 +10,7 @@ graph or a list then reads a fifth of the bytes, and the full scores make good w
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Protocol
 
 import numpy as np
@@ -31,7 +32,7 @@ EF_CONSTRUCTION = 200
 
 # How many are scored in full: so many for one that is asked for, and so many more. Coarse scores
 # put some in the wrong place, those of 4-bit codes more of them.
-_RESCORED = {"hnsw": (2, 20), "ivf": (2, 20), "ivfpq": (4, 300)}
+_RESCORED = {"hnsw": (2, 20), "ivf": (2, 20), "ivfpq": (4, 100)}
 
 _UNEQUAL = 1e-3  # less than that between the lengths of items makes no difference
 
@@ -90,7 +91,7 @@ class ApproximateIndex:
         if matching < SELECTIVE * len(allowed) or matching < 4 * k:
             _SELECTIVE_FILTER.inc()
             return self._exact.search(vector, k, allowed, matching)
-        rows = self._candidates(vector, k, bits_of(allowed, matching))
+        rows = self._candidates(vector, k, bits_of(allowed, matching), matching / len(allowed))
         if len(rows) < k:
             _TOO_FEW.inc()
             return self._exact.search(vector, k, allowed, matching)
@@ -99,14 +100,19 @@ class ApproximateIndex:
         order = (-scores).argsort()[:k]
         return rows[order].astype(np.int32), scores[order]
 
-    def _candidates(self, vector: F32, k: int, bits: Bits | None) -> npt.NDArray[np.int64]:
+    def _candidates(
+        self, vector: F32, k: int, bits: Bits | None, share: float
+    ) -> npt.NDArray[np.int64]:
+        """share: of the items that match; the fewer, the farther away are the k best of them."""
         query = vector @ self._directions
         times, more = _RESCORED[self._kind]
         wanted = times * k + more
+        farther = 1 / math.sqrt(share)
         if self._kind == "hnsw":
-            effort = max(self.effort or 128 + 3 * k, k)
+            effort = max(self.effort or int(farther * (128 + 3 * k)), k)
             return self._coarse.search(query, min(wanted, effort), effort, bits)
-        return self._coarse.search(query, wanted, self.effort or self._lists // 6 + 1, bits)
+        effort = self.effort or min(int(farther * (self._lists // 5 + 1)), self._lists)
+        return self._coarse.search(query, wanted, effort, bits)
 
 
 def _leading(vectors: F32, align: int = 1, beside: int = 0) -> F32 | None:

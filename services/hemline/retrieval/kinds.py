@@ -1,13 +1,13 @@
 """Which index answers for a set of vectors: by hand, or by their number and the device.
 
-    auto      exact up to ten million items, beyond it ivf; on a GPU scan
+    auto      exact up to ten million items, beyond it ivfpq; on a GPU scan
     exact     the faster of two exact ones for these vectors: spectral or int8
     spectral  exact, reading only the directions that hold most of the energy
     int8 fp16 exact: a scan of rounded vectors, then float32
     flat      exact: FAISS's scan of all vectors in float32; on a GPU too
     hnsw      approximate, a graph; with an exact one beside it for selective filters, as all below
     ivf       approximate, a partition; on a GPU too
-    ivfpq     approximate, a partition of 4-bit codes
+    ivfpq     approximate, a partition of 4-bit codes: the fastest, and the smallest
     scan      on a GPU: exact, in fp16, then float32; by torch
     cagra     on a GPU: approximate, a graph; by builds of FAISS that have cuVS
 
@@ -138,7 +138,7 @@ def build_index(vectors: F32, settings: IndexSettings) -> BuiltIndex:
 
 def _chosen(items: int, kind: str, brief: int) -> CpuKind:
     if kind == "auto":
-        return "exact" if items <= EXACT_UP_TO else "ivf"
+        return "exact" if items <= EXACT_UP_TO else "ivfpq"
     if kind in ("hnsw", "ivf", "ivfpq") and items <= brief:
         return "exact"
     return next(known for known in CPU_KINDS if known == kind)
