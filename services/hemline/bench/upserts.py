@@ -29,6 +29,7 @@ from hemline.credentials import NO_CREDENTIALS, Credentials
 from hemline.errors import HemlineError, InvalidInputError
 from hemline.releases import Release
 from hemline.rpc import call, connect
+from hemline.statuses import error_from
 from hemline.v1 import (
     catalog_pb2,
     catalog_pb2_grpc,
@@ -82,7 +83,9 @@ class Searches:
 
 @dataclass(frozen=True)
 class UpsertsReport:
-    """last_visible_s: from the last acknowledgement of the load until a search had that item."""
+    """streams_failed: of the load, which came in streams of a second each; what they brought counts
+    as not acknowledged. last_visible_s: from the acknowledgement of an item sent behind the load
+    until a search had it."""
 
     given: Visible
     encoded: Visible
@@ -91,6 +94,7 @@ class UpsertsReport:
     offered_per_s: float
     acknowledged_per_s: float
     rejected: int
+    streams_failed: int
     last_visible_s: float
     plan: UpsertsPlan = field(repr=False)
 
@@ -120,7 +124,7 @@ async def bench_upserts(
             say(f"searches for {plan.seconds:g} s, at {plan.load_per_s:,.0f} upserts/s")
             load = asyncio.create_task(run.upsert_all(plan.seconds))
             while_upserting = await run.search(plan.seconds)
-            accepted, rejected, took_s = await load
+            upserted = await load
             last_visible_s = await run.until_caught_up()
         finally:
             say("deleting the items")
@@ -131,8 +135,9 @@ async def bench_upserts(
         alone=alone,
         while_upserting=while_upserting,
         offered_per_s=plan.load_per_s,
-        acknowledged_per_s=round(accepted / took_s, 1),
-        rejected=rejected,
+        acknowledged_per_s=round(upserted.accepted / upserted.seconds, 1),
+        rejected=upserted.rejected,
+        streams_failed=upserted.streams_failed,
         last_visible_s=round(last_visible_s, 3),
         plan=plan,
     )
@@ -146,6 +151,14 @@ class _Sent:
     acknowledged_s: float
     acknowledged_at: float
     near: int | None
+
+
+@dataclass(frozen=True)
+class _Load:
+    seconds: float
+    accepted: int
+    rejected: int
+    streams_failed: int
 
 
 class _Run:
@@ -228,8 +241,8 @@ class _Run:
                 searching.create_task(one(due))
         return Searches(latency_of(np.array(took)), failed)
 
-    async def upsert_all(self, seconds: float) -> tuple[int, int, float]:
-        """The load: items acknowledged, items rejected, and the seconds that it took.
+    async def upsert_all(self, seconds: float) -> _Load:
+        """The load.
 
         A stream each second, whether the one before it was acknowledged or not.
         """
@@ -242,10 +255,14 @@ class _Run:
             messages = [self._load_message() for _ in range(count)]
             streams.append(self._upsert_items(self._paced(messages), timeout=GIVE_UP_S))
             await asyncio.sleep(min(_STREAM_S, count / self._plan.load_per_s))
-        answers = await asyncio.gather(*streams)
-        accepted = sum(answer.accepted for answer in answers)
-        rejected = sum(answer.rejected for answer in answers)
-        return accepted, rejected, time.perf_counter() - began
+        answers = await asyncio.gather(*streams, return_exceptions=True)
+        answered = [each for each in answers if not isinstance(each, BaseException)]
+        return _Load(
+            seconds=time.perf_counter() - began,
+            accepted=sum(answer.accepted for answer in answered),
+            rejected=sum(answer.rejected for answer in answered),
+            streams_failed=len(answers) - len(answered),
+        )
 
     async def until_caught_up(self) -> float:
         """Seconds until an item that is sent now is found, behind all others."""
@@ -260,7 +277,10 @@ class _Run:
 
     async def _send(self, message: catalog_pb2.UpsertItemsRequest, near: int | None) -> _Sent:
         sent = time.perf_counter()
-        answer = await self._upsert_items(_alone(message), timeout=CALL_TIMEOUT_S)
+        try:
+            answer = await self._upsert_items(_alone(message), timeout=CALL_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise error_from(error) from error
         now = time.perf_counter()
         if answer.errors:
             raise InvalidInputError(answer.errors[0].field, answer.errors[0].message)

@@ -92,7 +92,8 @@ def _print(report: UpsertsReport) -> None:
     out = console()
     out.print(table)
     out.print(
-        f"upserts acknowledged {report.acknowledged_per_s:,.0f}/s, rejected {report.rejected}; "
+        f"upserts acknowledged {report.acknowledged_per_s:,.0f}/s, rejected {report.rejected}, "
+        f"streams failed {report.streams_failed}; "
         f"the last one was found after {report.last_visible_s:.2f} s"
     )
     never = report.given.never + report.encoded.never

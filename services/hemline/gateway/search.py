@@ -1,8 +1,8 @@
 """Search and SimilarItems: query vectors in CLIP's spaces, and what lies near them.
 
-A photo and a text together are compared each with its like, the items' photos and their words, in
-one query: photos lie nearer to photos than to any text, so that a mixture of the two as one vector
-would be drawn to one side. A release without these spaces gets that mixture all the same.
+A photo and a text together are asked for in one query, the photo among the items as a whole and the
+text among their words: beside a mixture of both as one vector, known items come out on top more
+often (`training/LOG.md`, 2026-11-21). A release without that space gets the mixture all the same.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ async def search(query: SearchQuery, stages: Stages, deadline_s: float) -> Answe
             "text only" if query.text else "none",
         )
         if vectors is not None:
-            vectors_of["image"] = (1.0 - text_share, vectors[0])
+            vectors_of["content"] = (1.0 - text_share, vectors[0])
     if not vectors_of:
         raise UnavailableError(
             "the query could not be encoded: "
@@ -89,7 +89,9 @@ async def search(query: SearchQuery, stages: Stages, deadline_s: float) -> Answe
         for name, given in ((f"“{query.text}”", query.text), ("your photo", query.image))
         if given
     )
-    parts = _apart(vectors_of) if _has_parts(shelf, vectors_of) else [_mixed(vectors_of)]
+    both = sum(share > 0 for share, _ in vectors_of.values()) == 2
+    apart = both and "text" in shelf.release.release.spaces
+    parts = _apart(vectors_of) if apart else [_mixed(vectors_of)]
     return await _nearest(parts, f"Matches {what}", query, NO_ROWS, stages, shelf, trace)
 
 
@@ -103,17 +105,9 @@ async def similar(query: SimilarQuery, stages: Stages, deadline_s: float) -> Ans
     return await _nearest([content], f"Similar to “{title}”", query, own, stages, shelf, trace)
 
 
-def _has_parts(shelf: Shelf, vectors_of: Mapping[Space, tuple[float, F32]]) -> bool:
-    """Whether text and photo are both there, both count, and can be compared apart."""
-    return (
-        len(vectors_of) == 2
-        and all(share > 0 for share, _ in vectors_of.values())
-        and vectors_of.keys() <= set(shelf.release.release.spaces)
-    )
-
-
 def _apart(vectors_of: Mapping[Space, tuple[float, F32]]) -> list[WeightedVector]:
-    return [WeightedVector(space, vector, share) for space, (share, vector) in vectors_of.items()]
+    parts = vectors_of.items()
+    return [WeightedVector(space, vector, share) for space, (share, vector) in parts]
 
 
 def _mixed(vectors_of: Mapping[Space, tuple[float, F32]]) -> WeightedVector:
