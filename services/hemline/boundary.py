@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -29,6 +30,9 @@ from hemline.errors import (
 from hemline.statuses import details_of, message_of, status_of
 
 logger = logging.getLogger(__name__)
+
+_SAY_EVERY_S = 10.0
+_said_at: dict[str, float] = {}  # what callers are told -> when its reason was logged last
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -190,7 +194,17 @@ def refusal(method: str, error: HemlineError) -> RefusedError:
     """The status that an error becomes, counted."""
     code = status_of(error)
     metrics.REQUESTS.labels(method, code.name).inc()
+    if error.public != str(error):
+        _keep_in_log(method, error)
     return RefusedError(code, message_of(error), details_of(error))
+
+
+def _keep_in_log(method: str, error: HemlineError) -> None:
+    """What the caller is not told; now and then, for in an outage every call has the same."""
+    now = time.monotonic()
+    if now >= _said_at.get(error.public, -math.inf) + _SAY_EVERY_S:
+        _said_at[error.public] = now
+        logger.warning("%s: callers are told %r, because: %s", method, error.public, error)
 
 
 async def _messages(

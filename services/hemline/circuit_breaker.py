@@ -20,7 +20,8 @@ LONGEST_PAUSE_S = 1.0  # so that a server that is back is noticed within a secon
 
 
 class CircuitBreaker:
-    """Of one server, for the tasks of one event loop. `what` names the server in messages.
+    """Of one server, for the tasks of one event loop. `what` names the server in messages, `public`
+    is what callers are told while it is away.
 
     on_change(open): told when it opens and when it closes again, for a metric.
     """
@@ -30,8 +31,10 @@ class CircuitBreaker:
         what: str,
         on_change: Callable[[bool], object] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
+        public: str = "",
     ) -> None:
         self._what = what
+        self._public = public
         self._on_change = on_change
         self._clock = clock
         self._failures = 0
@@ -44,7 +47,9 @@ class CircuitBreaker:
             return
         now = self._clock()
         if now < self._next_try:
-            raise UnavailableError(f"{self._what} was away {self._failures} times in a row")
+            raise UnavailableError(
+                f"{self._what} was away {self._failures} times in a row", public=self._public
+            )
         self._next_try = now + self._pause_s  # one is on its way; the others wait for its news
 
     def succeeded(self) -> None:

@@ -25,7 +25,15 @@ from __future__ import annotations
 
 
 class HemlineError(Exception):
-    """Base of all errors raised by Hemline; the message is fit to show to a caller."""
+    """Base of all errors raised by Hemline.
+
+    public: what a caller of a server is told: the message, unless another is given because that one
+    names addresses, files or users inside the cluster, which are for its log alone.
+    """
+
+    def __init__(self, message: str = "", *, public: str = "") -> None:
+        super().__init__(message)
+        self.public = public or message
 
 
 class InvalidInputError(HemlineError):

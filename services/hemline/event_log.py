@@ -29,6 +29,11 @@ VECTORS_TOPIC = "vectors"  # the newest vectors of every item, key = item_id
 
 MAX_RECORD_BYTES = 16 << 20  # key and value together; an item with its image must fit
 
+LOG_AWAY = (
+    "the event log cannot be reached just now; what was not acknowledged may be sent again, events "
+    "with the same event_id"
+)
+
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
@@ -141,9 +146,10 @@ class Consumer(Protocol):
 class EventLog(Protocol):
     """A client of the log. Safe for any number of tasks."""
 
-    async def check(self) -> None:
+    async def check(self, reads: Collection[str] = (), writes: Collection[str] = ()) -> None:
         """Returns once the log has been looked at. A log that cannot be reached is no error, it
-        may come back: a warning is logged. Raises SetupError for one that must not be used.
+        may come back: a warning is logged. Raises SetupError for one that must not be used, or
+        that does not let us read or write these topics.
         """
         ...
 

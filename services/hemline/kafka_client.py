@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -18,23 +19,32 @@ from kafka.admin import ConfigResource
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import (
+    AuthorizationError,
     CommitFailedError,
     IllegalGenerationError,
+    KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
     RebalanceInProgressError,
     RetriableError,
+    SaslAuthenticationFailedError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
     UnknownMemberIdError,
+    UnsupportedSaslMechanismError,
 )
+from kafka.net.compat import KafkaNetClient
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
-from hemline.errors import UnavailableError
-from hemline.event_log import MAX_RECORD_BYTES
-from hemline.kafka_url import KafkaAddress
+from hemline.errors import HemlineError, SetupError, UnavailableError
+from hemline.event_log import LOG_AWAY, MAX_RECORD_BYTES
+from hemline.kafka_url import PASSWORD, USERNAME, KafkaAddress
 from hemline.topics import RECORD_OVERHEAD_BYTES
 
 logging.getLogger("kafka").setLevel(logging.ERROR)  # it tells of every retry; we tell of changes
+logging.getLogger("kafka.net").setLevel(logging.CRITICAL)  # of every connection, thrice
 
 CONNECT_TIMEOUT_MS = 3_000
 REQUEST_TIMEOUT_MS = 2_500
@@ -45,7 +55,9 @@ DELIVERY_TIMEOUT_MS = 3_000
 LINGER_MS = 2  # its thread wakes up at the first record of several that are sent together
 CLOSE_TIMEOUT_S = 3.0
 FETCH_BYTES = 32 << 20  # a poll returns fewer records rather than more bytes
-UNKNOWN_TOPIC = 3  # error code
+# A refusal often arrives together with the end of its connection, and kafka-python sees the end.
+LOGIN_TRIES = 4
+UNKNOWN_TOPIC, HIDDEN_TOPIC = 3, 29  # error codes
 EARLIEST, LATEST = -2, -1  # in place of a time
 
 FENCED = (CommitFailedError, IllegalGenerationError, UnknownMemberIdError)
@@ -54,16 +66,35 @@ REBALANCING = (RebalanceInProgressError,)
 
 @contextlib.contextmanager
 def kafka_errors(address: KafkaAddress) -> Iterator[None]:
-    """Turns whatever kafka-python or the network says into UnavailableError naming the cluster."""
+    """Turns whatever kafka-python or the network says into an error naming the cluster."""
     try:
         yield
     except (KafkaError, OSError) as error:
-        raise unavailable(address, error) from error
+        raise kafka_error(address, error) from error
 
 
-def unavailable(address: KafkaAddress, error: BaseException) -> UnavailableError:
+def kafka_error(address: KafkaAddress, error: BaseException) -> HemlineError:
+    """SetupError when the cluster refused us as who we are, else UnavailableError."""
     said = str(error) or type(error).__name__
-    return UnavailableError(f"Kafka at {address}: {said}")
+    if isinstance(error, (SaslAuthenticationFailedError, UnsupportedSaslMechanismError)):
+        return SetupError(
+            f"Kafka at {address} refused {user_of(address)}: {said}. Name and password are read "
+            f"from {USERNAME} and {PASSWORD}",
+            public=LOG_AWAY,
+        )
+    if isinstance(error, AuthorizationError):
+        return SetupError(
+            f"Kafka at {address} does not let {user_of(address)} do its work: {said}. Give it the "
+            "ACLs that are missing (kafka-acls.sh)",
+            public=LOG_AWAY,
+        )
+    return UnavailableError(f"Kafka at {address}: {said}", public=LOG_AWAY)
+
+
+def user_of(address: KafkaAddress) -> str:
+    """For messages."""
+    name = address.security.get("sasl_plain_username")
+    return f"the user {name!r}" if name else "a client without a name"
 
 
 def is_passing(error: BaseException) -> bool:
@@ -74,7 +105,8 @@ def is_passing(error: BaseException) -> bool:
 
 def make_producer(address: KafkaAddress) -> Any:
     """A KafkaProducer that writes each record once and in order, or fails it within 3 s."""
-    return KafkaProducer(
+    return _connected(
+        KafkaProducer,
         **_common(address),
         enable_idempotence=True,
         acks="all",
@@ -104,7 +136,8 @@ def make_consumer(address: KafkaAddress, group: str) -> Any:
 
     Partitions move one by one (cooperative sticky, KIP-429): who keeps one goes on reading it.
     """
-    return KafkaConsumer(
+    return _connected(
+        KafkaConsumer,
         **_common(address) | {"request_timeout_ms": CONSUMER_REQUEST_TIMEOUT_MS},
         group_id=group,
         enable_auto_commit=False,
@@ -121,7 +154,8 @@ def make_consumer(address: KafkaAddress, group: str) -> Any:
 
 def make_reader(address: KafkaAddress, topic: str, offsets: Mapping[int, int]) -> Any:
     """A KafkaConsumer of no group that reads these partitions: partition -> where it starts."""
-    reader = KafkaConsumer(
+    reader = _connected(
+        KafkaConsumer,
         **_common(address),
         group_id=None,
         enable_auto_commit=False,
@@ -185,7 +219,7 @@ class Admin:
     """Looks at topics and creates them. Raises kafka-python's errors."""
 
     def __init__(self, address: KafkaAddress) -> None:
-        self._client = KafkaAdminClient(**_common(address))
+        self._client = _connected(KafkaAdminClient, **_common(address))
 
     def __enter__(self) -> Admin:
         return self
@@ -200,8 +234,12 @@ class Admin:
         return str(self._client.describe_cluster()["cluster_id"])
 
     def topics(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
-        """Of those that exist: name -> {"partitions": […], "topic_id": …}."""
+        """Of those that exist: name -> {"partitions": […], "topic_id": …, "authorized_operations":
+        ["READ", …], or None where the broker does not say}."""
         found = self._client.describe_topics(list(names))
+        hidden = [each["name"] for each in found if each["error_code"] == HIDDEN_TOPIC]
+        if hidden:
+            raise TopicAuthorizationFailedError(f"it may not look at {', '.join(sorted(hidden))}")
         return {each["name"]: each for each in found if each["error_code"] != UNKNOWN_TOPIC}
 
     def extent(self, topic: str, partitions: Collection[int]) -> dict[int, range]:
@@ -247,6 +285,51 @@ class Admin:
         with contextlib.suppress(TopicAlreadyExistsError):
             self._client.create_topics({name: settings}, timeout_ms=10_000)
         self._client.wait_for_topics([name], timeout_ms=10_000)
+
+
+class _Manager(KafkaConnectionManager):  # type: ignore[misc]
+    """Remembers why a cluster that answers let nobody in: bootstrapping tries on until its time is
+    over, and says that."""
+
+    def __init__(self, net: NetworkSelector, **configs: Any) -> None:
+        super().__init__(net, **configs)
+        self.refusals: list[Exception] = []
+        self.hung_up = False  # while we logged in
+        self._logs_in = configs["security_protocol"].startswith("SASL")
+
+    def get_connection(self, *args: Any, **options: Any) -> Any:
+        connection = super().get_connection(*args, **options)
+        connection.init_future.add_errback(self._refused)
+        return connection
+
+    def _refused(self, error: Exception) -> None:
+        if isinstance(error, (SaslAuthenticationFailedError, UnsupportedSaslMechanismError)):
+            self.refusals.append(error)
+        elif self._logs_in and isinstance(error, KafkaConnectionError):
+            self.hung_up = self.hung_up or "disconnected" in str(error)
+
+
+def _connected(kind: Any, **settings: Any) -> Any:
+    """A client of kafka-python's of this kind. When it cannot connect, its constructor would leave
+    a thread and sockets behind, with every try of an outage."""
+    for tries_left in reversed(range(LOGIN_TRIES)):
+        managers: list[_Manager] = []
+        try:
+            return kind(**settings, kafka_client=partial(_network, managers))
+        except KafkaError as error:
+            for manager in managers:
+                KafkaNetClient(manager._net, manager).close()
+            if refusals := [refusal for manager in managers for refusal in manager.refusals]:
+                raise refusals[-1] from error
+            if not tries_left or not any(manager.hung_up for manager in managers):
+                raise
+    raise AssertionError("unreachable")
+
+
+def _network(managers: list[_Manager], **configs: Any) -> KafkaNetClient:
+    selector = NetworkSelector(**configs)
+    managers.append(_Manager(selector, **configs))
+    return KafkaNetClient(selector, managers[-1], **configs)
 
 
 def _common(address: KafkaAddress) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from hemline import kafka_client, metrics
 from hemline.errors import InvalidInputError, TakenOverError, UnavailableError
-from hemline.event_log import Position, Record, check_name
+from hemline.event_log import LOG_AWAY, Position, Record, check_name
 from hemline.kafka_client import Admin, kafka_errors
 from hemline.kafka_url import KafkaAddress
 
@@ -132,7 +132,9 @@ class KafkaGroupMember:
     def _partitions(self) -> set[int]:
         partitions = kafka_client.partitions(self._connected(), self._topic)
         if not partitions:
-            raise UnavailableError(f"Kafka at {self._address} has no topic {self._topic}")
+            raise UnavailableError(
+                f"Kafka at {self._address} has no topic {self._topic}", public=LOG_AWAY
+            )
         return partitions
 
     def _wait(self, max_records: int, deadline: float, stop: threading.Event) -> None:
@@ -176,7 +178,7 @@ class KafkaGroupMember:
             except kafka_client.REBALANCING as error:
                 # The group is sharing partitions out, and a poll takes part in that.
                 if time.monotonic() > deadline:
-                    raise kafka_client.unavailable(self._address, error) from error
+                    raise kafka_client.kafka_error(self._address, error) from error
                 self._read(STOP_CHECK_S, max_records=1)
             except kafka_client.FENCED as error:
                 raise TakenOverError(

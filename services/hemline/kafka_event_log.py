@@ -35,12 +35,13 @@ from hemline.errors import (
     SetupError,
     UnavailableError,
 )
-from hemline.event_log import CompactionRules, Position, check_name, check_record
-from hemline.kafka_client import Admin, kafka_errors, unavailable
+from hemline.event_log import LOG_AWAY, CompactionRules, Position, check_name, check_record
+from hemline.kafka_client import Admin, kafka_error, kafka_errors
 from hemline.kafka_consumer import KafkaGroupMember
 from hemline.kafka_reader import KafkaReader
-from hemline.kafka_url import KafkaAddress, parse_kafka_url
-from hemline.topics import TOPICS, TopicSettings, faults
+from hemline.kafka_topics import check_rights, ensure_topics
+from hemline.kafka_url import parse_kafka_url
+from hemline.topics import TOPICS, TopicSettings
 
 logger = logging.getLogger(__name__)
 
@@ -91,8 +92,10 @@ class KafkaEventLog:
         self._tried = threading.Event()  # the first attempt to connect has ended
         self._producer: Any = None
         self._trouble: HemlineError | None = UnavailableError(
-            f"Kafka at {self._address} is not connected yet"
+            f"Kafka at {self._address} is not connected yet", public=LOG_AWAY
         )
+        self._reads: Collection[str] = ()
+        self._writes: Collection[str] = ()
         self._pending = 0  # publishes that the thread or kafka-python has
         self._pending_bytes = 0
         self._answers: deque[tuple[_Publish, Position | BaseException]] = deque()
@@ -101,17 +104,22 @@ class KafkaEventLog:
         )
         self._thread.start()
 
-    async def check(self) -> None:
+    async def check(self, reads: Collection[str] = (), writes: Collection[str] = ()) -> None:
+        self._reads, self._writes = reads, writes
         await asyncio.to_thread(self._tried.wait)
         if isinstance(self._trouble, SetupError):
             raise self._trouble
         if self._trouble is not None:
             logger.warning("going on without the event log: %s", self._trouble)
+            return
+        await asyncio.to_thread(self._check_rights)
 
     async def publish(self, topic: str, key: str, value: bytes) -> Position:
         size = check_record(topic, key, value)
         if self._closed:
-            raise UnavailableError(f"the client of Kafka at {self._address} is closed")
+            raise UnavailableError(
+                f"the client of Kafka at {self._address} is closed", public=LOG_AWAY
+            )
         self._refuse(size)
         self._loop = asyncio.get_running_loop()
         began = time.monotonic()
@@ -134,9 +142,7 @@ class KafkaEventLog:
                 position = await waiting.future
         except TimeoutError as error:
             metrics.PUBLISH_ERRORS.labels("timeout").inc()
-            raise self._trouble or UnavailableError(
-                f"Kafka at {self._address} acknowledged nothing for {PUBLISH_TIMEOUT_S:g} s"
-            ) from error
+            raise self._away(f"it acknowledged nothing for {PUBLISH_TIMEOUT_S:g} s") from error
         except HemlineError:
             metrics.PUBLISH_ERRORS.labels("refused").inc()
             raise
@@ -183,10 +189,19 @@ class KafkaEventLog:
             self._pending and self._pending_bytes + size > self._max_waiting_bytes
         ):
             metrics.PUBLISH_ERRORS.labels("overloaded").inc()
-            raise OverloadedError(f"{self._pending} records wait for Kafka at {self._address}")
+            raise OverloadedError(f"{self._pending} records wait for the event log")
         if self._trouble is not None and self._tried.is_set() and self._pending >= PROBES:
             metrics.PUBLISH_ERRORS.labels("away").inc()
-            raise self._trouble
+            raise self._away()
+
+    def _away(self, otherwise: str = "it went away") -> UnavailableError:
+        """An error of its own for each publish: one that is raised keeps all it has passed."""
+        trouble = self._trouble or f"Kafka at {self._address}: {otherwise}"
+        return UnavailableError(str(trouble), public=LOG_AWAY)
+
+    def _check_rights(self) -> None:
+        with kafka_errors(self._address), Admin(self._address) as admin:
+            check_rights(admin, self._address, self._reads, self._writes)
 
     def _identity(self, topic: str) -> str:
         with kafka_errors(self._address), Admin(self._address) as admin:
@@ -201,7 +216,9 @@ class KafkaEventLog:
     def _existing(self, admin: Admin, topic: str) -> dict[str, Any]:
         found = admin.topics([topic])
         if topic not in found:
-            raise UnavailableError(f"Kafka at {self._address} has no topic {topic}")
+            raise UnavailableError(
+                f"Kafka at {self._address} has no topic {topic}", public=LOG_AWAY
+            )
         return found[topic]
 
     def _answer(self) -> None:
@@ -258,6 +275,7 @@ class KafkaEventLog:
             with kafka_errors(self._address):
                 with Admin(self._address) as admin:
                     ensure_topics(admin, self._address, self._topics)
+                    check_rights(admin, self._address, self._reads, self._writes)
                 producer = kafka_client.make_producer(self._address)
                 for topic in self._topics:
                     producer.partitions_for(topic)  # or the first `send` would wait for it
@@ -267,7 +285,7 @@ class KafkaEventLog:
             self._changed_to(error)
         except Exception as error:
             logger.exception("connecting to Kafka at %s", self._address)
-            self._changed_to(unavailable(self._address, error))
+            self._changed_to(kafka_error(self._address, error))
         self._tried.set()
 
     def _send(self, waiting: _Publish) -> None:
@@ -275,8 +293,7 @@ class KafkaEventLog:
             self._finish(waiting, UnavailableError("its caller is gone"))
             return
         if self._producer is None:
-            assert self._trouble is not None
-            self._finish(waiting, self._trouble)
+            self._finish(waiting, self._away())
             return
         try:
             sent = self._producer.send(
@@ -298,14 +315,14 @@ class KafkaEventLog:
         self._finish(waiting, Position(done.partition, done.offset))
 
     def _failed(self, waiting: _Publish, producer: Any, error: Exception) -> None:
-        trouble = unavailable(self._address, error)
+        trouble = kafka_error(self._address, error)
         if producer is self._producer:
             self._changed_to(trouble)
             if not kafka_client.is_passing(error):
                 # An idempotent producer that lost count of its records refuses all later ones.
                 self._producer = None
                 threading.Thread(target=self._discard, args=(producer, 0.0), daemon=True).start()
-        self._finish(waiting, trouble)
+        self._finish(waiting, UnavailableError(str(trouble), public=LOG_AWAY))
 
     def _discard(self, producer: Any, timeout_s: float) -> None:
         try:
@@ -321,36 +338,3 @@ class KafkaEventLog:
         elif before is None or not self._tried.is_set() or type(before) is not type(trouble):
             logger.error("the event log is away, nothing is accepted: %s", trouble)
         metrics.EVENT_LOG_UP.set(trouble is None)
-
-
-def ensure_topics(admin: Admin, address: KafkaAddress, topics: Mapping[str, TopicSettings]) -> None:
-    """Creates the topics that are missing; looks at the settings of the others.
-
-    Raises SetupError naming each setting, what it is and what it must be, and kafka-python's
-    errors.
-    """
-    existing = admin.topics(topics)
-    for name in topics.keys() - existing.keys():
-        settings = topics[name]
-        configs = settings.configs(address.replication_factor)
-        admin.create(name, settings.partitions, address.replication_factor, configs)
-        logger.info("created the topic %s with %d partitions", name, settings.partitions)
-    if not existing:
-        return
-    configured = admin.configs(existing)
-    found = [
-        fault
-        for name, topic in sorted(existing.items())
-        for fault in faults(
-            name,
-            topics[name],
-            len(topic["partitions"]),
-            configured.get(name, {}),
-            address.replication_factor,
-        )
-    ]
-    if found:
-        raise SetupError(
-            f"Kafka at {address}: {'; '.join(found)}. Change them with kafka-configs.sh "
-            "(partitions with kafka-topics.sh), or let Hemline create the topics itself"
-        )

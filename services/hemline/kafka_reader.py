@@ -15,7 +15,7 @@ from typing import Any
 
 from hemline import kafka_client
 from hemline.errors import UnavailableError
-from hemline.event_log import Record, check_name
+from hemline.event_log import LOG_AWAY, Record, check_name
 from hemline.kafka_client import Admin, kafka_errors
 from hemline.kafka_consumer import CLOSE_TIMEOUT_MS, STOP_CHECK_S, record_of
 from hemline.kafka_url import KafkaAddress
@@ -75,7 +75,9 @@ class KafkaReader:
         with Admin(self._address) as admin:
             found = admin.topics([self._topic]).get(self._topic)
             if found is None:
-                raise UnavailableError(f"Kafka at {self._address} has no topic {self._topic}")
+                raise UnavailableError(
+                    f"Kafka at {self._address} has no topic {self._topic}", public=LOG_AWAY
+                )
             partitions = [each["partition_index"] for each in found["partitions"]]
             kept = admin.extent(self._topic, partitions)
         starts = {p: max(self._offsets.get(p, 0), kept[p].start) for p in partitions}

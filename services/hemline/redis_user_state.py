@@ -39,6 +39,7 @@ from hemline.errors import SetupError, UnavailableError
 from hemline.lineage import Lineage, Progress
 from hemline.redis_url import PASSWORD, RedisAddress, read_redis_url
 from hemline.user_state import (
+    STATES_AWAY,
     UnreadableStateError,
     UserState,
     decode_user_state,
@@ -120,7 +121,9 @@ class RedisUserStates:
         self._write_timeout_s = write_timeout_s
         self._client, self._also_close = _client(self._address, max_connections)
         self._cluster = self._address.kind == "cluster"
-        self._breaker = CircuitBreaker(str(self._address), metrics.USER_STATE_AWAY.set)
+        self._breaker = CircuitBreaker(
+            str(self._address), metrics.USER_STATE_AWAY.set, public=STATES_AWAY
+        )
         self._slots = asyncio.Semaphore(max_connections)
         self._max_connections = max_connections
         self._checking = asyncio.Lock()
@@ -203,7 +206,9 @@ class RedisUserStates:
     async def _call(self, work: Callable[[], Awaitable[T]], timeout_s: float) -> T:
         """The one way to Redis: bounded in time and number, its errors mapped."""
         if self._closed:
-            raise UnavailableError(f"the connection to {self._address} is closed")
+            raise UnavailableError(
+                f"the connection to {self._address} is closed", public=STATES_AWAY
+            )
         self._breaker.check()
         async with self._mapped_errors(timeout_s), asyncio.timeout(timeout_s), self._slots:
             if not self._checked:
@@ -249,7 +254,7 @@ class RedisUserStates:
     def _failed(self, reason: str, message: str) -> UnavailableError:
         """Counted; Redis answered, so the next call may succeed."""
         metrics.USER_STATE_ERRORS.labels(reason).inc()
-        return UnavailableError(message)
+        return UnavailableError(message, public=STATES_AWAY)
 
     def _away(self, reason: str, message: str, error: BaseException | None) -> UnavailableError:
         self._checked = False  # what comes back may be another server

@@ -35,6 +35,7 @@ T = TypeVar("T")
 BATCH_WRITES = 1_000  # most writes put into one transaction
 BATCH_BYTES = 16 << 20
 LOCK_RETRY_S = 0.0005
+FILE_AWAY = "a file of the cluster cannot be read or written just now; try again"
 PAGE_BYTES = 4096
 
 
@@ -44,7 +45,7 @@ def sqlite_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise UnavailableError(f"{path}: {error}") from error
+        raise UnavailableError(f"{path}: {error}", public=FILE_AWAY) from error
 
 
 class FileLock:
@@ -71,7 +72,9 @@ class FileLock:
         deadline = time.monotonic() + timeout_s
         while not self.try_acquire():
             if time.monotonic() >= deadline:
-                raise UnavailableError(f"{self._path} was held by others for {timeout_s:g} s")
+                raise UnavailableError(
+                    f"{self._path} was held by others for {timeout_s:g} s", public=FILE_AWAY
+                )
             time.sleep(LOCK_RETRY_S)
         try:
             yield
@@ -183,7 +186,7 @@ class Database:
             connection: sqlite3.Connection = self._readers.connection
         except AttributeError:
             if self._closed:
-                raise UnavailableError(f"{self.path} is closed") from None
+                raise UnavailableError(f"{self.path} is closed", public=FILE_AWAY) from None
             with sqlite_errors(self.path):
                 connection = connect(self.path, self._timeout_s)
             self._readers.connection = connection
@@ -204,11 +207,14 @@ class Database:
         future = asyncio.get_running_loop().create_future()
         with self._changed:
             if self._closed:
-                raise UnavailableError(f"{self.path} is closed")
+                raise UnavailableError(f"{self.path} is closed", public=FILE_AWAY)
             if len(self._waiting) >= self._max_waiting or (
                 self._waiting and self._waiting_bytes + size > self._max_waiting_bytes
             ):
-                raise OverloadedError(f"{len(self._waiting)} writes to {self.path} are waiting")
+                waiting = f"{len(self._waiting)} writes"
+                raise OverloadedError(
+                    f"{waiting} to {self.path} are waiting", public=f"{waiting} are waiting"
+                )
             self._waiting.append(_Write(apply, size, scrub, future))
             self._waiting_bytes += size
             self._changed.notify()
@@ -261,7 +267,9 @@ class Database:
             if any(write.scrub for write in batch):
                 busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 if busy:
-                    raise UnavailableError(f"{self.path}: readers keep the write-ahead log in use")
+                    raise UnavailableError(
+                        f"{self.path}: readers keep the write-ahead log in use", public=FILE_AWAY
+                    )
         return results
 
 

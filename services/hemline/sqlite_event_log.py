@@ -107,7 +107,7 @@ class SqliteEventLog:
         )
         self._readers: list[SqliteReader] = []
 
-    async def check(self) -> None:
+    async def check(self, reads: Collection[str] = (), writes: Collection[str] = ()) -> None:
         """The file was opened, and its layout checked, by the constructor."""
 
     async def publish(self, topic: str, key: str, value: bytes) -> Position:

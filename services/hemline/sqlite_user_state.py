@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hemline.errors import UnavailableError
 from hemline.lineage import Lineage, Progress
-from hemline.sqlite_database import Database, sqlite_errors
+from hemline.sqlite_database import FILE_AWAY, Database, sqlite_errors
 from hemline.user_state import UserState, decode_user_state, encode_user_state, user_hash
 
 _LINEAGE_TABLES = """
@@ -173,7 +173,7 @@ class SqliteUserStates:
         try:
             row = self._database.reader().execute(_GET, (key,)).fetchone()
         except sqlite3.Error as error:
-            raise UnavailableError(f"{self._database.path}: {error}") from error
+            raise UnavailableError(f"{self._database.path}: {error}", public=FILE_AWAY) from error
         return (0, None, 0) if row is None else (row[0], row[1], row[2])
 
 

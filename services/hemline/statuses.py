@@ -30,6 +30,7 @@ from hemline.errors import (
 DETAILS_KEY = "grpc-status-details-bin"
 # A message may repeat what the caller sent, and answers with headers over 8 KiB are not delivered.
 MAX_MESSAGE_CHARACTERS = 500
+PART_AWAY = "a part of the cluster cannot be reached just now; try again"
 
 STATUS: dict[type[HemlineError], grpc.StatusCode] = {
     InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -56,7 +57,7 @@ def status_of(error: HemlineError) -> grpc.StatusCode:
 
 def message_of(error: HemlineError) -> str:
     """What the caller is told, of bounded length."""
-    return _cut(str(error))
+    return _cut(error.public)
 
 
 def details_of(error: HemlineError) -> tuple[tuple[str, bytes], ...]:
@@ -93,7 +94,9 @@ def error_from(error: grpc.aio.AioRpcError) -> HemlineError:
                     return RateLimitedError(message, retry.retry_delay.ToNanoseconds() / 1e9)
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         return InvalidInputError("request", message)
-    return _ERROR_OF.get(code, UnavailableError)(message)
+    kind = _ERROR_OF.get(code, UnavailableError)
+    # Where nobody answered, gRPC names the address it tried; a caller of ours gets to hear less.
+    return kind(message, public=PART_AWAY if kind is UnavailableError else "")
 
 
 def _cut(text: str) -> str:

@@ -24,6 +24,7 @@ from hemline.vectors import F32, pack_f32, unpack_f32
 MAX_HISTORY = 200  # newest interactions kept
 MAX_RECENT_EVENTS = 512  # newest event ids kept, to make a client's retries harmless
 SCHEMA_VERSION = 1
+STATES_AWAY = "the user states cannot be reached just now; try again"
 
 # The updater refuses what is larger, so that these and the counts above bound a user's record.
 MAX_ITEM_ID_BYTES = 512  # 128 characters, which is what the gateway allows

@@ -55,6 +55,7 @@ class Gateway:
             status = grpc.StatusCode.OK
         except grpc.aio.AioRpcError as error:
             status = error.code()
+            assert self.broker.address not in str(error.details())
         return status, time.monotonic() - began
 
     async def recommend(self) -> int:
@@ -126,6 +127,7 @@ async def test_events_are_refused_in_time_answers_go_on_and_all_resumes_by_itsel
             # Once for each time it went away, whatever the number of records.
             assert 1 <= gateway.said("exposures are being lost") <= 3 < lost
             assert 1 <= gateway.said("the event log is away") <= 3
+            assert gateway.said(broker.address) and not gateway.said("Traceback")
     finally:
         process.terminate()
         assert process.wait(30) == 0, log.read_text()[-3000:]

@@ -1,28 +1,78 @@
-"""A Kafka broker that wants TLS and a password."""
+"""A Kafka broker that wants TLS, a password, and rights for what one does."""
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    ResourcePattern,
+    ResourceType,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
 
 from contracts.event_log_contract import read_all
+from hemline.errors import SetupError, UnavailableError
+from hemline.event_log import LOG_AWAY
 from hemline.kafka_event_log import KafkaEventLog
 from hemline.local.certificates import make_certificates
 from hemline.local.kafka_server import KafkaInstall
-from hemline.topics import TopicSettings
+from hemline.releases import Release
+from hemline.topics import TOPICS, TopicSettings
 from running_kafka import RunningKafka, free_ports
 
 pytestmark = pytest.mark.integration
 
-TOPICS = {"secured": TopicSettings(1)}
-LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule required user_shop='secret';"
+SECURED = {"secured": TopicSettings(1)}
+LOGIN = (
+    "org.apache.kafka.common.security.plain.PlainLoginModule required "
+    "user_shop='secret' user_looker='secret';"
+)
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+
+@dataclass(frozen=True)
+class Secured:
+    """A listener with SASL over TLS. user shop: may all; looker: may look at topics and no more."""
+
+    address: str
+    ca: Path
+
+    def url(self, mechanism: str = "PLAIN") -> str:
+        return (
+            f"kafka://{self.address}?security_protocol=SASL_SSL&sasl_mechanism={mechanism}"
+            f"&ssl_cafile={self.ca}"
+        )
+
+
+@contextmanager
+def known_as(user: str, password: str) -> Iterator[None]:
+    mine = {"HEMLINE_KAFKA_USERNAME": user, "HEMLINE_KAFKA_PASSWORD": password}
+    os.environ.update(mine)
+    try:
+        yield
+    finally:
+        for name in mine:
+            del os.environ[name]
 
 
 @pytest.fixture(scope="module")
-def secured(kafka_install: KafkaInstall, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a listener with SASL over TLS."""
+def secured(
+    kafka_install: KafkaInstall, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Secured]:
     folder = tmp_path_factory.mktemp("secured")
     made = make_certificates(folder / "tls").folder
     both = (made / "server-key.pem").read_text() + (made / "server.pem").read_text()
@@ -35,28 +85,116 @@ def secured(kafka_install: KafkaInstall, tmp_path_factory: pytest.TempPathFactor
         "listener.security.protocol.map": (
             "PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT"
         ),
-        "sasl.enabled.mechanisms": "PLAIN",
+        "sasl.enabled.mechanisms": ",".join(MECHANISMS),
         "listener.name.sasl_ssl.plain.sasl.jaas.config": LOGIN,
+        **{
+            f"listener.name.sasl_ssl.{name.lower()}.sasl.jaas.config": (
+                "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+            )
+            for name in MECHANISMS[1:]
+        },
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": str(made / "keystore.pem"),
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS;User:shop",  # in plaintext nobody has a name
     }
     broker = RunningKafka(kafka_install, folder / "broker", settings, (plain, controller))
     broker.start()
-    os.environ["HEMLINE_KAFKA_USERNAME"] = "shop"
-    os.environ["HEMLINE_KAFKA_PASSWORD"] = "secret"
     try:
-        yield (
-            f"kafka://127.0.0.1:{port}?security_protocol=SASL_SSL&sasl_mechanism=PLAIN"
-            f"&ssl_cafile={made / 'ca.pem'}"
-        )
+        _make_topics(f"kafka://127.0.0.1:{plain}", TOPICS)
+        _make_topics(f"kafka://127.0.0.1:{plain}", SECURED)
+        _make_users(f"127.0.0.1:{plain}")
+        yield Secured(f"127.0.0.1:{port}", made / "ca.pem")
     finally:
-        del os.environ["HEMLINE_KAFKA_USERNAME"], os.environ["HEMLINE_KAFKA_PASSWORD"]
         broker.kill()
 
 
-async def test_with_name_password_and_ca_records_are_written_and_read(secured: str) -> None:
-    log = KafkaEventLog(secured, topics=TOPICS)
-    await log.check()
-    await log.publish("secured", "ada", b"a click")
-    assert [record.value for record in await read_all(log, "secured")] == [b"a click"]
+def _make_topics(url: str, topics: Mapping[str, TopicSettings]) -> None:
+    async def make() -> None:
+        log = KafkaEventLog(url, topics=topics)
+        await log.check()
+        await log.close()
+
+    asyncio.run(make())
+
+
+def _make_users(address: str) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=address)
+    for mechanism in (ScramMechanism.SCRAM_SHA_256, ScramMechanism.SCRAM_SHA_512):
+        shop = UserScramCredentialUpsertion("shop", mechanism, "secret")
+        assert admin.alter_user_scram_credentials([shop]) == {"shop": None}
+    looking = [
+        ACL("User:looker", "*", operation, ACLPermissionType.ALLOW, topics)
+        for operation in (ACLOperation.DESCRIBE, ACLOperation.DESCRIBE_CONFIGS)
+        for topics in (ResourcePattern(ResourceType.TOPIC, "*"),)
+    ]
+    admin.create_acls(looking)
+    admin.close()
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+async def test_with_name_password_and_ca_records_are_written_and_read(
+    secured: Secured, mechanism: str
+) -> None:
+    with known_as("shop", "secret"):
+        log = KafkaEventLog(secured.url(mechanism), topics=SECURED)
+    await log.check(reads=("secured",), writes=("secured",))
+    await log.publish("secured", "ada", mechanism.encode())
+    assert mechanism.encode() in [record.value for record in await read_all(log, "secured")]
     await log.close()
+
+
+# kafka-python leaves the sockets of failed logins over TLS to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+async def test_a_wrong_password_is_no_outage(secured: Secured) -> None:
+    with known_as("shop", "guess"):
+        log = KafkaEventLog(secured.url("SCRAM-SHA-256"), topics=SECURED)
+    with pytest.raises(SetupError) as refused:
+        await log.check()
+    said = str(refused.value)
+    assert f"Kafka at {secured.address} refused the user 'shop'" in said
+    assert "HEMLINE_KAFKA_USERNAME and HEMLINE_KAFKA_PASSWORD" in said
+    assert refused.value.public == LOG_AWAY
+    with pytest.raises(UnavailableError):  # for a caller it is one
+        await log.publish("secured", "ada", b"a click")
+    await log.close()
+    gc.collect()
+
+
+async def test_who_may_look_and_not_write_or_read_is_told_which_right_is_missing(
+    secured: Secured,
+) -> None:
+    with known_as("looker", "secret"):
+        log = KafkaEventLog(secured.url(), topics=SECURED)
+    await log.check()
+    with pytest.raises(
+        SetupError, match="'looker' do its work: it lacks READ of secured and WRITE"
+    ):
+        await log.check(reads=("secured",), writes=("secured",))
+    consumer = log.consumer("secured", "readers")
+    with pytest.raises(SetupError, match="does not let the user 'looker' do its work"):
+        await consumer.poll(1, timeout_s=20)
+    await log.close()
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "said"),
+    [
+        ("shop", "guess", "refused the user 'shop'"),
+        ("looker", "secret", "it lacks READ of vectors and WRITE of catalogue, events, exposures"),
+    ],
+)
+def test_a_gateway_that_kafka_refuses_does_not_start_and_says_why(
+    secured: Secured, small_release: Release, tmp_path: Path, user: str, password: str, said: str
+) -> None:
+    command = [sys.executable, "-m", "hemline.gateway", "--log", secured.url()]
+    command += ["--releases", str(small_release.folder.parent), "--triton", "127.0.0.1:9"]
+    command += ["--users", f"sqlite:{tmp_path}/users.sqlite", "--address", "127.0.0.1:0"]
+    command += ["--metrics-port", "0"]
+    with known_as(user, password):
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1
+    last = ended.stderr.strip().splitlines()[-1]
+    assert f"Kafka at {secured.address}" in last and said in last
+    assert "Traceback" not in ended.stderr

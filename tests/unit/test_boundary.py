@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import uuid
 import weakref
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import pytest
 
+from hemline.boundary import refusal
 from hemline.errors import (
     DeadlineError,
     InvalidInputError,
     OverloadedError,
     RateLimitedError,
     UnauthenticatedError,
+    UnavailableError,
 )
-from hemline.rpc import Server, ServerSettings, connect
+from hemline.kafka_client import kafka_error
+from hemline.kafka_url import parse_kafka_url
+from hemline.redis_user_state import RedisUserStates
+from hemline.rpc import Server, ServerSettings, call, connect
+from hemline.sqlite_user_state import SqliteUserStates
 from hemline.statuses import details_of, error_from, message_of, status_of
 from hemline.v1.event_pb2 import RecordEventsRequest, RecordEventsResponse
 from hemline.v1.event_pb2_grpc import (
@@ -191,3 +199,37 @@ async def test_more_calls_than_can_be_answered_are_refused_at_once_and_others_ar
         assert len(await asyncio.gather(*waiting)) == 3
         await stub.Recommend(RecommendRequest())  # there is room again
     await server.stop(0)
+
+
+async def test_callers_are_not_told_where_the_event_log_and_the_stores_are(tmp_path: Path) -> None:
+    address = parse_kafka_url("kafka://127.0.0.1:9")
+    told = [kafka_error(address, ConnectionError("127.0.0.1:9 hung up"))]
+    users = RedisUserStates("redis://127.0.0.1:9")
+    for _ in range(4):  # at last without trying
+        with pytest.raises(UnavailableError) as away:
+            await users.get("ada")
+        told.append(away.value)
+    await users.close()
+    states = SqliteUserStates(tmp_path / "users.sqlite")
+    await states.close()
+    with pytest.raises(UnavailableError) as closed:
+        await states.get_many(["ada"])
+    told.append(closed.value)
+    async with connect("127.0.0.1:9") as channel:
+        with pytest.raises(UnavailableError) as nobody:
+            ask = RecommenderServiceStub(channel).Recommend
+            await call(ask, RecommendRequest(user_id="ada", k=1), timeout_s=5.0)
+    told.append(nobody.value)
+    for error in told:
+        assert "127.0.0.1" in str(error) or str(tmp_path) in str(error)
+        assert "127.0.0.1" not in message_of(error) and str(tmp_path) not in message_of(error)
+        assert "just now" in message_of(error)
+
+
+def test_what_callers_are_not_told_is_in_the_log_once(caplog: pytest.LogCaptureFixture) -> None:
+    public = f"away just now ({uuid.uuid4().hex})"
+    for _ in range(100):
+        error = UnavailableError("Kafka at 10.1.2.3:9092 hung up", public=public)
+        assert refusal("hemline.v1.EventService/RecordEvent", error).message == public
+    [said] = [record.getMessage() for record in caplog.records if public in record.getMessage()]
+    assert "RecordEvent" in said and "10.1.2.3:9092 hung up" in said

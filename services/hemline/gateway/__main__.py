@@ -11,6 +11,7 @@ import numpy as np
 
 from hemline import metrics, one_core
 from hemline.contracts import NO_ROWS, Reranker, Retrieval
+from hemline.event_log import CATALOGUE_TOPIC, EVENTS_TOPIC, EXPOSURES_TOPIC, VECTORS_TOPIC
 from hemline.gateway.answer import RecommendQuery
 from hemline.gateway.api_keys import open_api_keys
 from hemline.gateway.catalog_servicer import CatalogServicer
@@ -67,7 +68,9 @@ async def main(config: Config) -> None:
             stack.callback(moving.cancel)
         log = open_event_log(config.log)
         stack.push_async_callback(log.close)
-        await log.check()
+        await log.check(
+            reads=(VECTORS_TOPIC,), writes=(EVENTS_TOPIC, EXPOSURES_TOPIC, CATALOGUE_TOPIC)
+        )
         users = open_user_states(config.users)
         stack.push_async_callback(users.close)
         await check_user_states(users)

@@ -27,9 +27,12 @@ async def handle_stream(
             pending.add(asyncio.ensure_future(handle(index, message)))
             if len(pending) >= IN_FLIGHT:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
+                await asyncio.gather(
+                    *done
+                )  # it looks at them all, before it raises the first error
         await asyncio.gather(*pending)
     finally:
         for task in pending:
             task.cancel()
+        # In an outage many fail at once; an error nobody looks at ends in the log as a traceback.
+        await asyncio.gather(*pending, return_exceptions=True)

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+from hemline.event_log import CATALOGUE_TOPIC, DEAD_LETTERS_TOPIC, VECTORS_TOPIC
 from hemline.indexer.compaction import Compaction
 from hemline.indexer.index import Indexer
 from hemline.live_following import Follower
@@ -32,7 +33,9 @@ class Config(ServerSettings, ClientTlsSettings):
 async def main(config: Config) -> None:
     release = open_release(config.releases)
     log = open_event_log(config.log)
-    await log.check()
+    await log.check(
+        reads=(CATALOGUE_TOPIC, VECTORS_TOPIC), writes=(VECTORS_TOPIC, DEAD_LETTERS_TOPIC)
+    )
     encoders = TritonEncoders(config.triton, tls=triton_tls(config))
     server = Server(config.address, config)
     serve_metrics(config.metrics_host, config.metrics_port)

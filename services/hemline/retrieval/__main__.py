@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hemline import one_core
+from hemline.event_log import VECTORS_TOPIC
 from hemline.live_following import Follower
 from hemline.live_items import LiveItems
 from hemline.live_snapshot import snapshots_in
@@ -69,7 +70,7 @@ async def main(config: Config) -> None:
         if config.log:
             log = open_event_log(config.log)
             stack.push_async_callback(log.close)
-            await log.check()
+            await log.check(reads=(VECTORS_TOPIC,))
 
             def follower_of(items: LiveItems) -> Follower:
                 snapshots = snapshots_in(config.snapshots, "retrieval", items.release.id)

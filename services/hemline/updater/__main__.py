@@ -7,6 +7,7 @@ import gc
 from dataclasses import dataclass
 from pathlib import Path
 
+from hemline.event_log import DEAD_LETTERS_TOPIC, EVENTS_TOPIC, VECTORS_TOPIC
 from hemline.live_following import Follower, following
 from hemline.live_items import LiveItems
 from hemline.metrics import RELEASE, serve_metrics
@@ -37,7 +38,7 @@ class Config(ServerSettings, ClientTlsSettings):
 async def main(config: Config) -> None:
     release = open_release(config.releases)
     log = open_event_log(config.log)
-    await log.check()
+    await log.check(reads=(EVENTS_TOPIC, VECTORS_TOPIC), writes=(DEAD_LETTERS_TOPIC,))
     users = open_user_states(config.users)
     await check_user_states(users)
     encoders = TritonEncoders(config.triton, tls=triton_tls(config))

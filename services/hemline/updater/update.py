@@ -21,7 +21,7 @@ import numpy as np
 
 from hemline import metrics
 from hemline.contracts import Encoders
-from hemline.errors import HemlineError, InvalidInputError
+from hemline.errors import HemlineError, InvalidInputError, SetupError
 from hemline.event_log import (
     DEAD_LETTERS_TOPIC,
     EVENTS_TOPIC,
@@ -35,7 +35,7 @@ from hemline.live_items import LiveItems
 from hemline.releases import Release
 from hemline.shopper import read_shopper
 from hemline.updater.apply import Change, OvertakenError, apply_changes, decode_record
-from hemline.updater.dead_letters import DeadLetterLimit, TooManyDeadLettersError
+from hemline.updater.dead_letters import DeadLetterLimit
 from hemline.updater.reading import Reading
 from hemline.user_state import UnreadableStateError, UserState, UserStates, UserVector
 from hemline.v1 import event_pb2
@@ -87,7 +87,8 @@ class Updater:
     async def run(self, stopping: asyncio.Event) -> None:
         """Apply batches until told to stop; a failed batch is tried again, never skipped.
 
-        Raises TooManyDeadLettersError; the batch is not done then, and is read again at next start.
+        Raises SetupError, of which TooManyDeadLettersError is one, when trying again does not help;
+        the batch is not done then, and is read again at next start.
         """
         batch: list[Record] = []
         while not stopping.is_set():
@@ -102,8 +103,9 @@ class Updater:
                 elif self._owed:
                     await self._pay()
                 await self._tell_lag()
-            except TooManyDeadLettersError:
-                await self._leave()
+            except SetupError:
+                with contextlib.suppress(HemlineError):  # a log that refuses us does so here too
+                    await self._leave()
                 raise
             except HemlineError as error:
                 logger.warning("batch of %d records put off: %s", len(batch), error)
