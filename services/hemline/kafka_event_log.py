@@ -194,10 +194,11 @@ class KafkaEventLog:
             metrics.PUBLISH_ERRORS.labels("away").inc()
             raise self._away()
 
-    def _away(self, otherwise: str = "it went away") -> UnavailableError:
+    def _away(self, otherwise: str = "it went away") -> HemlineError:
         """An error of its own for each publish: one that is raised keeps all it has passed."""
         trouble = self._trouble or f"Kafka at {self._address}: {otherwise}"
-        return UnavailableError(str(trouble), public=LOG_AWAY)
+        kind = SetupError if isinstance(trouble, SetupError) else UnavailableError
+        return kind(str(trouble), public=LOG_AWAY)
 
     def _check_rights(self) -> None:
         with kafka_errors(self._address), Admin(self._address) as admin:
@@ -322,7 +323,7 @@ class KafkaEventLog:
                 # An idempotent producer that lost count of its records refuses all later ones.
                 self._producer = None
                 threading.Thread(target=self._discard, args=(producer, 0.0), daemon=True).start()
-        self._finish(waiting, UnavailableError(str(trouble), public=LOG_AWAY))
+        self._finish(waiting, type(trouble)(str(trouble), public=LOG_AWAY))
 
     def _discard(self, producer: Any, timeout_s: float) -> None:
         try:

@@ -25,7 +25,7 @@ from kafka.admin import (
 )
 
 from contracts.event_log_contract import read_all
-from hemline.errors import SetupError, UnavailableError
+from hemline.errors import SetupError
 from hemline.event_log import LOG_AWAY
 from hemline.kafka_event_log import KafkaEventLog
 from hemline.local.certificates import make_certificates
@@ -156,7 +156,7 @@ async def test_a_wrong_password_is_no_outage(secured: Secured) -> None:
     assert f"Kafka at {secured.address} refused the user 'shop'" in said
     assert "HEMLINE_KAFKA_USERNAME and HEMLINE_KAFKA_PASSWORD" in said
     assert refused.value.public == LOG_AWAY
-    with pytest.raises(UnavailableError):  # for a caller it is one
+    with pytest.raises(SetupError):
         await log.publish("secured", "ada", b"a click")
     await log.close()
     gc.collect()

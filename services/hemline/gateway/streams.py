@@ -27,9 +27,7 @@ async def handle_stream(
             pending.add(asyncio.ensure_future(handle(index, message)))
             if len(pending) >= IN_FLIGHT:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                await asyncio.gather(
-                    *done
-                )  # it looks at them all, before it raises the first error
+                await asyncio.gather(*done)  # looks at them all, and raises the first error
         await asyncio.gather(*pending)
     finally:
         for task in pending:
