@@ -169,6 +169,10 @@ class LiveView:
         """Content vectors by row, unit norm."""
         return self.vectors("content")
 
+    def untouched(self, rows: npt.NDArray[np.integer]) -> Mask:
+        """As the release's."""
+        return self.release.untouched(rows)
+
     @cached_property
     def item_tower(self) -> F32 | RowVectors:
         """Tower vectors by row, unit norm."""

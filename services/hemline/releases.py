@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hemline.catalogue import Catalogue
 from hemline.contracts import Space
@@ -50,7 +51,7 @@ FILES = (
     "trending.npy",
     "blend.json",
 )
-# Of releases that were trained with them: CLIP's vectors of photos and words apart.
+# CLIP's vectors of photos and of words, in releases that were trained with them (as twins.npy is).
 PART_SPACES: tuple[Space, ...] = ("image", "text")
 RELEASE_ID = re.compile(r"r(\d{4,})-[0-9a-f]{8}")
 
@@ -131,6 +132,23 @@ class Release:
                 f"{len(self.catalogue)} items"
             )
         return array
+
+    @cached_property
+    def twins(self) -> npt.NDArray[np.int32]:
+        """int32 (n,): every item's own row; of one that no event had touched the row of its twin,
+        the item of nearest content with events, whose popularity a ranking takes for its own.
+
+        Releases older than twins have none: every row is its own.
+        """
+        if not (self.folder / "twins.npy").is_file():
+            return np.arange(len(self.catalogue), dtype=np.int32)
+        return np.asarray(self.array("twins"), dtype=np.int32)
+
+    def untouched(self, rows: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+        """bool (m,): no event had touched the item when the release was trained, so that what CF
+        and popularity say of it is said of its twin. False for rows that came after the release."""
+        own = np.minimum(rows, len(self.twins) - 1)
+        return np.asarray((rows < len(self.twins)) & (self.twins[own] != own))
 
     def json(self, name: str) -> dict[str, Any]:
         """The object of NAME.json."""

@@ -222,6 +222,8 @@ def test_the_comparison_tells_right_from_wrong_by_segment_and_for_cold_items():
     assert right["cold_items"]["cases"] == 30
     (pair,) = result["paired"]
     assert pair["difference"] == 1.0 and pair["p"] <= 0.002
+    assert set(pair["segments"]) == {"0", "1", "2-4"}
+    assert pair["segments"]["1"] == {"difference": 1.0, "ci": [1.0, 1.0], "p": 0.002}
     assert right["peak_rss_mb"] > 10 and right["fit_seconds"] >= 0
 
 

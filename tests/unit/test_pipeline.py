@@ -15,18 +15,22 @@ import torch
 from PIL import Image, ImageDraw
 from rich.console import Console
 
-from hemline.blend import SEGMENTS
+from hemline.blend import PARTS, SEGMENTS, blend_scores
 from hemline.catalogue import Catalogue, Item, items_table, read_images
+from hemline.contracts import RerankRequest
 from hemline.encoders.towers import load_tower
 from hemline.errors import BadImageError
 from hemline.images import decode_image
 from hemline.releases import Release, open_release, promote
 from hemline.reranker.rerank import BlendReranker
 from hemline.vectors import F32, normalise
+from hemline_training.interactions import KINDS as EVENT_KINDS
 from hemline_training.interactions import Interactions
 from hemline_training.item_vectors import item_vectors
+from hemline_training.models import part_scores
 from hemline_training.pipeline import TrainConfig, train
 from hemline_training.popularity import popularity, trending
+from hemline_training.report.model_lists import Served
 
 KINDS = ("dress", "shirt", "shoe")
 COLOURS = ("red", "green", "blue", "black")
@@ -124,6 +128,7 @@ def test_every_array_has_one_row_an_item_and_the_right_type(release: Release):
         "neighbours_scores": ((60, 50), np.float32),
         "popularity": ((60,), np.float32),
         "trending": ((60,), np.float32),
+        "twins": ((60,), np.int32),
     }
     for name, (shape, dtype) in shapes.items():
         array = release.array(name)
@@ -172,6 +177,36 @@ async def test_serving_reads_the_release(release: Release):
     assert 0 < len(hits.rows) <= 5 and 0 not in hits.rows
     weights = {s["name"]: s["weights"] for s in release.json("blend")["segments"]}
     assert set(weights) == {name for name, _ in SEGMENTS}
+
+
+async def test_serving_scores_a_list_as_the_release_was_measured(release: Release):
+    """The reranker's sum and the blend that training chose its weights for are one and the same."""
+    models, history = Served.of(release).models, np.int32([3, 17, 30])
+    log = Interactions.sorted(
+        np.zeros(3, np.int64),
+        history,
+        np.full(3, EVENT_KINDS.index("purchase"), np.int8),
+        np.array([1, 2, 3], np.int64),
+        np.zeros(3, np.int64),
+        ["somebody"],
+        60,
+        {},
+    )
+    histories = log.histories()
+    parts = part_scores(models, histories)
+    rows = np.setdiff1d(np.arange(60), history).astype(np.int32)
+    weights = {s["name"]: s["weights"] for s in release.json("blend")["segments"]}["2-4"]
+    expected, _ = blend_scores({name: parts[name][0, rows] for name in PARTS}, weights)
+    asked = RerankRequest(
+        history,
+        histories.weights,
+        rows,
+        {name: parts[name][0, rows] for name in ("tower", "content")},
+        known_items=3,
+    )
+    ranking = await BlendReranker(release).rerank(release.id, asked, 1.0)
+    assert ranking.segment == "2-4"
+    assert ranking.scores == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_same_seed_gives_the_same_data_and_the_same_metrics(

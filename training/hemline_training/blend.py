@@ -78,7 +78,10 @@ def rank_cases(
         seen = histories.seen.nonzero()
         found = []
         for name in PARTS:
-            usable = np.where(np.isfinite(scores[name]), scores[name], np.float32(-np.inf))
+            listed = scores[name]
+            if name in ("popularity", "trending"):  # a list of what is popular borrows nothing
+                listed = np.broadcast_to(getattr(models, name), listed.shape)
+            usable = np.where(np.isfinite(listed), listed, np.float32(-np.inf))
             usable[seen] = -np.inf
             best = metrics.top_k(usable, max(k, config.most(name)))
             lists[name][part, : best.shape[1]] = best[:, :k]

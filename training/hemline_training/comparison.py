@@ -23,6 +23,7 @@ from scipy.sparse import csr_matrix
 from hemline.blend import SEGMENTS
 from hemline.vectors import F32, normalise
 from hemline_training import metrics
+from hemline_training.cold_items import Twins, exposure
 from hemline_training.datasets import Fold
 from hemline_training.interactions import I64
 from hemline_training.metrics import F64
@@ -51,6 +52,7 @@ class Measured:
     rows: dict[str, list[F64]] = field(default_factory=dict)
     cold: dict[str, list[F64]] = field(default_factory=dict)
     catalogue: dict[str, list[float]] = field(default_factory=dict)
+    exposures: list[dict[str, Any]] = field(default_factory=list)  # of cold items, a fold each
     fit_seconds: float = 0.0
     fit_cpu_seconds: float = 0.0
     score_seconds: float = 0.0
@@ -85,7 +87,7 @@ def compare(
         | {name: int((segments == s).sum()) for s, (name, _) in enumerate(SEGMENTS)},
     }
     if len(names) > 1:
-        out["paired"] = _paired(measured, f"ndcg@{max(config.ks)}", config)
+        out["paired"] = _paired(measured, f"ndcg@{max(config.ks)}", segments, config)
     return out
 
 
@@ -124,6 +126,9 @@ def _measure(model: Recommender, fold: Fold, config: CompareConfig, out: Measure
     some = np.diff(cold.indptr) > 0
     for name, values in accuracy(ranked[some], cold[some], config.ks).items():
         out.cold.setdefault(name, []).append(values)
+    if fold.train.content is not None:
+        twins = Twins.of(fold.train.content, cold=known == 0, warm=known > 0)
+        out.exposures.append(exposure(ranked, twins))
 
 
 def accuracy(ranked: I64, targets: csr_matrix, ks: Sequence[int]) -> dict[str, F64]:
@@ -205,6 +210,8 @@ def _summary(m: Measured, segments: I64, folds: int, config: CompareConfig) -> d
         out["weights"] = m.weights
     if m.losses:
         out["losses"] = m.losses
+    if m.exposures:
+        out["cold_exposure"] = m.exposures
     if folds > 1:
         out["folds"] = {name: [_mean(v) for v in m.rows[name]] for name in names}
     cold = {name: np.concatenate(values) for name, values in m.cold.items()}
@@ -221,25 +228,38 @@ def _mean(values: F64) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-def _paired(measured: dict[str, Measured], metric: str, config: CompareConfig) -> list[Any]:
-    """For each pair of models: mean difference, its 95% interval, and the two-sided bootstrap p."""
+def _paired(
+    measured: dict[str, Measured], metric: str, segments: I64, config: CompareConfig
+) -> list[Any]:
+    """For each pair of models how much they differ, over all cases and in every segment."""
     rows = {name: np.concatenate(m.rows[metric]) for name, m in measured.items()}
     pairs = list(combinations(rows, 2))
-    differences = np.stack([rows[a] - rows[b] for a, b in pairs], axis=1)
-    resampled = metrics.bootstrap_means(differences, config.samples, config.seed)
-    low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
-    below = (resampled <= 0).mean(axis=0)
-    above = (resampled >= 0).mean(axis=0)
-    return [
-        {
-            "models": [a, b],
-            "metric": metric,
-            "difference": float(differences[:, number].mean()),
-            "ci": [float(low[number]), float(high[number])],
-            "p": float(min(1.0, 2 * max(min(below[number], above[number]), 1 / config.samples))),
-        }
-        for number, (a, b) in enumerate(pairs)
-    ]
+    groups = {"all": np.ones(len(segments), dtype=bool)}
+    groups |= {name: segments == s for s, (name, _) in enumerate(SEGMENTS)}
+    found: list[dict[str, Any]] = [{"models": list(pair), "metric": metric} for pair in pairs]
+    for group, mask in groups.items():
+        if not mask.any():
+            continue
+        differences = np.stack([rows[a][mask] - rows[b][mask] for a, b in pairs], axis=1)
+        resampled = metrics.bootstrap_means(differences, config.samples, config.seed)
+        for number, of_pair in enumerate(found):
+            told = _difference(differences[:, number], resampled[:, number])
+            if group == "all":
+                of_pair |= told
+            else:
+                of_pair.setdefault("segments", {})[group] = told
+    return found
+
+
+def _difference(differences: F64, resampled: F64) -> dict[str, Any]:
+    """Mean difference, its 95% interval, and the two-sided bootstrap p."""
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    tail = min((resampled <= 0).mean(), (resampled >= 0).mean())
+    return {
+        "difference": float(differences.mean()),
+        "ci": [float(low), float(high)],
+        "p": float(min(1.0, 2 * max(tail, 1 / len(resampled)))),
+    }
 
 
 def print_comparison(report: dict[str, Any], k: int, to: Console) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from scipy.sparse import csr_matrix
 
 from hemline.blend import SEGMENTS
 from hemline_training import metrics
 from hemline_training.blend import Blend, Ranked
+from hemline_training.cold_items import Twins, exposure
 from hemline_training.interactions import I64
 from hemline_training.splits import Cases
 
@@ -31,13 +33,13 @@ SIMULATED_NOTE = (
 
 
 def evaluate(
-    ranked: Ranked, cases: Cases, blend: Blend, k: int = 20, seed: int = 0
+    ranked: Ranked, cases: Cases, blend: Blend, twins: Twins, k: int = 20, seed: int = 0
 ) -> dict[str, Any]:
     """Metrics of every model, overall and by segment, with 95% bootstrap intervals over users.
 
     All models rank the whole catalogue, items of the history left out; the blend ranks the union of
     its candidates, as it is served. A personal model falls back to most popular for a user without
-    a profile.
+    a profile. twins: the cold items as of the cases' moment; "cold_items" tells how they fare.
     """
     lists = {"random": _random(cases, k, seed), **ranked.lists}
     lists["blend"] = blend.rank(ranked, cases.segments, k)
@@ -45,6 +47,12 @@ def evaluate(
     groups = {"all": np.ones(len(cases), dtype=bool)}
     groups |= {name: cases.segments == s for s, (name, _) in enumerate(SEGMENTS)}
     models: dict[str, Any] = {}
+    cold_items: dict[str, Any] = {}
+    is_cold = np.zeros(cases.targets.shape[1], dtype=np.float32)
+    is_cold[twins.cold] = 1
+    cold_targets = csr_matrix(cases.targets.multiply(is_cold[None, :]))
+    cold_targets.eliminate_zeros()
+    wants_cold = np.flatnonzero(np.diff(cold_targets.indptr))
     for name in MODEL_NAMES:
         hit = metrics.hits(lists[name], cases.targets)
         per_case = {
@@ -61,6 +69,13 @@ def evaluate(
         models[name]["all"][f"coverage@{k}"] = metrics.coverage(
             lists[name], cases.targets.shape[1], k
         )
+        cold_hit = metrics.hits(lists[name][wants_cold], cold_targets[wants_cold])
+        cold_recall = metrics.recall(cold_hit, np.diff(cold_targets[wants_cold].indptr), k)
+        cold_items[name] = {
+            f"recall@{k}": float(cold_recall.mean()) if len(wants_cold) else None,
+            "cases": len(wants_cold),
+            "exposure": exposure(lists[name], twins),
+        }
     found = ranked.hit.sum(axis=1) / relevant
     return {
         "k": k,
@@ -68,6 +83,7 @@ def evaluate(
         "cases": {group: int(mask.sum()) for group, mask in groups.items()},
         "candidate_recall": {g: float(found[m].mean()) for g, m in groups.items() if m.any()},
         "models": models,
+        "cold_items": cold_items,
     }
 
 

@@ -12,6 +12,7 @@ from hemline.catalogue import Catalogue
 from hemline.fold_in import cf_scores
 from hemline.user_state import MAX_HISTORY
 from hemline.vectors import F32
+from hemline_training.cold_items import Twins, borrow_factors, borrow_neighbours
 from hemline_training.ials import IalsConfig, fit_ials, fold_in_histories
 from hemline_training.interactions import I32, Histories, Interactions
 from hemline_training.neighbours import NeighboursConfig, fit_neighbours, neighbour_matrix
@@ -34,7 +35,8 @@ class Models:
     """Fitted models over n items.
 
     content (n, clip_dim), item_tower (n, tower_dim), cf_factors (n, f), neighbours (n, K) twice,
-    popularity (n,), trending (n,).
+    popularity (n,), trending (n,), both what was seen. twins: the items no event touched, whose
+    factors and neighbours are borrowed.
     """
 
     content: F32
@@ -46,6 +48,7 @@ class Models:
     neighbours_scores: F32
     popularity: F32
     trending: F32
+    twins: Twins = field(default_factory=Twins.none)
 
 
 def fit_models(
@@ -69,16 +72,20 @@ def fit_models(
     cf_factors = fit_ials(histories, config.ials)
     stage("neighbours and popularity")
     rows, scores = fit_neighbours(histories, config.neighbours)
+    touched = np.bincount(known.rows, minlength=len(content)) > 0
+    twins = Twins.of(content, cold=~touched, warm=np.any(cf_factors, axis=1))
+    rows, scores = borrow_neighbours(rows, scores, twins)
     return Models(
         content,
         towers,
         towers.items(content),
-        cf_factors,
+        borrow_factors(cf_factors, twins),
         config.ials,
         rows,
         scores,
         popularity(known, catalogue),
         trending(known, catalogue, as_of_ms),
+        twins,
     )
 
 
@@ -86,7 +93,8 @@ def part_scores(models: Models, histories: Histories) -> dict[str, F32]:
     """Every part of the blend for every item: PARTS -> float32 (b, n).
 
     NaN where a part knows nothing: tower and content without a profile, CF and neighbours without
-    a history, CF for items that no event touched.
+    a history, CF for items that were touched without being liked or disliked. An item no event
+    touched has the popularity of its twin.
     """
     profiles, known = histories.profiles(models.content)
     parts = {
@@ -107,6 +115,7 @@ def part_scores(models: Models, histories: Histories) -> dict[str, F32]:
     for name, missing in zip(parts, (~known, ~known, nothing, nothing), strict=True):
         parts[name][missing] = np.nan
     shape = (len(histories), len(models.popularity))
-    parts["popularity"] = np.broadcast_to(models.popularity, shape)
-    parts["trending"] = np.broadcast_to(models.trending, shape)
+    twins = models.twins.rows(len(models.popularity))
+    parts["popularity"] = np.broadcast_to(models.popularity[twins], shape)
+    parts["trending"] = np.broadcast_to(models.trending[twins], shape)
     return {name: parts[name] for name in PARTS}

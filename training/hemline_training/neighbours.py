@@ -62,6 +62,18 @@ def neighbour_matrix(rows: I32, scores: F32) -> csr_matrix:
     return csr_matrix((scores[known], rows[known], indptr), shape=(n, n))
 
 
+def best_of_rows(matrix: csr_matrix, k: int) -> tuple[I32, F32]:
+    """The inverse of `neighbour_matrix`, of at most the k highest positive values of each row."""
+    rows = np.full((matrix.shape[0], k), -1, dtype=np.int32)
+    scores = np.zeros((matrix.shape[0], k), dtype=np.float32)
+    for start in range(0, len(rows), 2048):
+        part = slice(start, min(start + 2048, len(rows)))
+        block = matrix[part]
+        owner = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr))
+        _keep_best(rows[part], scores[part], owner, block.indices, block.data, k)
+    return rows, scores
+
+
 def _keep_best(
     rows: I32, scores: F32, owner: npt.NDArray[np.int64], other: I32, value: F32, k: int
 ) -> None:

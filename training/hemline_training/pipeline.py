@@ -144,7 +144,7 @@ def _fit_and_release(
         recent = fit_models(log, content, catalogue, split.test_ms, chosen)
     with clock.stage("evaluate"):
         ranked = rank_cases(recent, test, config.candidates, config.k)
-        result = evaluate(ranked, test, blend, config.k, config.seed)
+        result = evaluate(ranked, test, blend, recent.twins, config.k, config.seed)
     simulated = bool(log.about.get("simulated", False))
     label = "SIMULATED log, " if simulated else ""
     print_table(result, f"{label}{len(catalogue):,} items, {len(log):,} events", simulated, console)
@@ -208,6 +208,7 @@ def export(
         "neighbours_scores": models.neighbours_scores,
         "popularity": models.popularity,
         "trending": models.trending,
+        "twins": models.twins.rows(len(models.popularity)),
     }
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)

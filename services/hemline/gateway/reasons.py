@@ -38,10 +38,12 @@ def reasons_for(
     """
     if not parts or shopper.profile is None:
         popular, trending = _at(parts, "popularity", places), _at(parts, "trending", places)
-        rising = trending > popular
-        return [Reason("Trending now") if up else Reason("Popular with shoppers") for up in rising]
+        said = np.where(trending > popular, "Trending now", "Popular with shoppers")
+        said = np.where(release.untouched(rows), "New in", said)
+        return [Reason(str(text)) for text in said]
 
     names = list(parts)
+    untouched = release.untouched(rows)
     strongest = np.argmax([_at(parts, name, places) for name in names], axis=0)
     liked = np.flatnonzero(shopper.weights > 0)
     if liked.size:
@@ -51,6 +53,8 @@ def reasons_for(
     reasons = []
     for i in range(len(rows)):
         name = names[strongest[i]]
+        if untouched[i] and name not in ("tower", "content"):
+            name = "new"  # what others did they did with its twin
         if liked.size and similarity[i, nearest[i]] >= _LIKED_SIMILARITY:
             event = int(liked[nearest[i]])
             row = int(shopper.rows[event])
@@ -65,6 +69,8 @@ def reasons_for(
             reasons.append(Reason("Shoppers with your taste like this"))
         elif name in ("tower", "content"):
             reasons.append(Reason("Matches your style"))
+        elif name == "new":
+            reasons.append(Reason("New in"))
         else:
             reasons.append(
                 Reason("Trending now" if name == "trending" else "Popular with shoppers")

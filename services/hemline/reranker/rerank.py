@@ -34,8 +34,8 @@ class BlendReranker:
         self._neighbours = NeighbourTable(
             release.array("neighbours_rows"), release.array("neighbours_scores")
         )
-        self._popularity = release.array("popularity")
-        self._trending = release.array("trending")
+        self._popularity = release.array("popularity")[release.twins]
+        self._trending = release.array("trending")[release.twins]
         self._weights: dict[str, dict[str, float]] = {
             segment["name"]: segment["weights"] for segment in release.json("blend")["segments"]
         }

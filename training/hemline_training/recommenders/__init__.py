@@ -57,7 +57,7 @@ MODELS: dict[str, Callable[[int], Recommender]] = {
     "blend-ordered": lambda seed: Blend(
         ordered_parts(seed), held=0.2, latest=True, users=3_000, seed=seed
     ),
-    "blend-cold": lambda seed: SegmentBlend(cold_parts(), seed=seed),
+    "blend-cold": lambda seed: SegmentBlend(cold_parts(seed), seed=seed),
     "content": lambda seed: ContentCosine(),
     "tfidf": lambda seed: _tfidf(seed),
     "ncf-bce": lambda seed: _neural_cf("bce", seed),

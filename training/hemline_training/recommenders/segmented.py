@@ -39,25 +39,30 @@ from hemline_training.recommenders.blended import (
     standardise,
 )
 from hemline_training.recommenders.ease import Ease
-from hemline_training.recommenders.memory_cf import Rp3Beta
+from hemline_training.recommenders.low_rank import Ials
+from hemline_training.recommenders.memory_cf import ItemNeighbours, Rp3Beta
 
 Weights = dict[str, float]
 
 
-def cold_parts() -> Factories:
-    """For shops most of whose customers are new: what is popular, for whom and since when, and the
-    two methods that say most from one item.
+def cold_parts(seed: int = 0) -> Factories:
+    """For shops most of whose customers are new: what is popular, with whom and since when, beside
+    everything that says something from one item.
 
     Chosen on windows of the train part of Rent the Runway's time split (training/LOG.md).
     """
     return {
         "popular": MostPopular,
         "recent-14": lambda: RecentPopular(14.0),
+        "recent-30": lambda: RecentPopular(30.0),
         "recent-60": lambda: RecentPopular(60.0),
-        "returning": ReturningPopular,
+        "returning-30": lambda: ReturningPopular(30.0),
+        "returning-90": lambda: ReturningPopular(90.0),
         "rising": Rising,
         "ease": lambda: Ease(regularisation=50.0),
         "rp3beta": lambda: Rp3Beta(k=1000, alpha=0.6, beta=0.3),
+        "item-knn": lambda: ItemNeighbours(k=400, power=0.3, user_power=0.5),
+        "ials": lambda: Ials(factors=64, regularisation=0.003, seed=seed),
     }
 
 

@@ -18,6 +18,7 @@ from hemline.encoders.towers import load_tower
 from hemline.releases import Release
 from hemline.vectors import F32
 from hemline_training.blend import Blend, CandidatesConfig, rank_cases
+from hemline_training.cold_items import Twins
 from hemline_training.ials import IalsConfig
 from hemline_training.interactions import KINDS, Histories
 from hemline_training.models import Models
@@ -58,6 +59,7 @@ class Served:
             neighbours_scores=release.array("neighbours_scores"),
             popularity=release.array("popularity"),
             trending=release.array("trending"),
+            twins=Twins.of_rows(release.twins),
         )
         told = release.json("blend")
         weights = {segment["name"]: segment["weights"] for segment in told["segments"]}
