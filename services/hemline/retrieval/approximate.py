@@ -111,7 +111,7 @@ class ApproximateIndex:
         if self._kind == "hnsw":
             effort = max(self.effort or int(farther * (128 + 3 * k)), k)
             return self._coarse.search(query, min(wanted, effort), effort, bits)
-        effort = self.effort or min(int(farther * (self._lists // 5 + 1)), self._lists)
+        effort = self.effort or min(int(farther * max(self._lists // 5, 8)), self._lists)
         return self._coarse.search(query, wanted, effort, bits)
 
 

@@ -35,6 +35,7 @@ _DEEPEST = 16_384  # that are scored in float32 for one query, before all are
 _GROUP = 64  # items, of which the best stands for all at first
 _HALF_SUMS = 2.0**-10  # of rounded sums, as a share of |q| |x|
 _SCORES_BYTES = 1 << 31  # of all scores of a batch at a time
+_PART = 1 << 20  # items that are converted at a time
 _MASKS = 32  # filters that are remembered on the device
 _WIDTHS = (1, 8, 16)  # queries, to one of which batches are filled up
 
@@ -67,21 +68,21 @@ class TorchScan:
 
     def __init__(self, vectors: F32, device: str = "cuda") -> None:
         self._torch = library = require_torch(device)
-        library.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = (
-            False  # see _HALF_SUMS
-        )
+        # Sums of halves would be off by more than _HALF_SUMS.
+        library.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
         self._device = library.device(device)
         items, self.dim = (int(size) for size in vectors.shape)
         self._check_room(items)
-        host = library.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32))
-        self._full = host.to(self._device)
-        self._unit = float(self._full.abs().max()) or 1.0 if items else 1.0
+        self._full = library.empty((items, self.dim), device=self._device)
+        for part in range(0, items, _PART):  # copied, as a release's vectors are mapped, read-only
+            self._full[part : part + _PART] = library.tensor(vectors[part : part + _PART])
+        self._unit = max(float(vectors.max(initial=0.0)), -float(vectors.min(initial=0.0)), 1e-30)
         self._half = library.empty((items, self.dim), dtype=library.float16, device=self._device)
         self._rounding = self._longest = 0.0
-        for part in range(0, items, 1 << 20):
-            exact = self._full[part : part + (1 << 20)] / self._unit
+        for part in range(0, items, _PART):
+            exact = self._full[part : part + _PART] / self._unit
             half = exact.half()
-            self._half[part : part + (1 << 20)] = half
+            self._half[part : part + _PART] = half
             off = (exact - half.float()).norm(dim=1)
             self._rounding = max(self._rounding, float(off.max()))
             self._longest = max(self._longest, float(half.float().norm(dim=1).max()))
