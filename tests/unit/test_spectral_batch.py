@@ -20,7 +20,7 @@ BATCH = SpectralBatch(SpectralIndex(X, head_of(X)))
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    ks=st.lists(st.integers(1, 400), min_size=1, max_size=5),
+    ks=st.lists(st.integers(1, 400), min_size=1, max_size=8),
     share=st.sampled_from([1.0, 0.5, 0.05]),
     scale=st.sampled_from([1.0, 1e-3, 0.0]),
 )
