@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.sparse import csr_matrix
 
 from hemline.blend import MAX_Z, PARTS, SEGMENTS, blend_scores, segment_of, standardise
-from hemline_training.blend import CandidatesConfig, Ranked, fit_blend, fit_weights
+from hemline_training.blend import Blend, CandidatesConfig, Ranked, fit_blend, fit_weights
 from hemline_training.interactions import Histories
 from hemline_training.splits import Cases
 
@@ -145,6 +145,9 @@ def test_each_segment_gets_its_own_weights_and_a_small_one_those_of_all():
     assert blend.weights["0"]["popularity"] > 0.8
     assert blend.weights["20+"]["tower"] > 0.8
     assert blend.weights["2-4"] == blend.weights["1"]  # both too small
+    left_out = blend.manifest({})["left_out"]
+    assert "tower" not in left_out and "popularity" not in left_out
+    assert all(w[part] < 0.01 for part in left_out for w in blend.weights.values())
     assert all(sum(w.values()) == pytest.approx(1.0) for w in blend.weights.values())
     assert [s["name"] for s in blend.manifest({})["segments"]] == [name for name, _ in SEGMENTS]
 
@@ -161,3 +164,14 @@ def test_a_blended_list_is_the_order_of_blend_scores():
         parts = {part: ranked.z[case, :, p] for p, part in enumerate(PARTS)}
         total, _ = blend_scores(parts, blend.weights[segment_of(6)])
         assert lists[case].tolist() == np.argsort(-total, kind="stable")[:5].tolist()
+
+
+def test_a_part_that_decides_nothing_is_named_as_left_out():
+    weights = {
+        name: dict.fromkeys(PARTS, 0.0) | {"tower": 0.995, "cf": 0.005} for name, _ in SEGMENTS
+    }
+    weights["20+"] = dict.fromkeys(PARTS, 0.0) | {"content": 1.0}
+    told = Blend(
+        weights, dict.fromkeys(weights, 9), dict.fromkeys(weights, 0.1), 20, CandidatesConfig()
+    )
+    assert told.manifest({})["left_out"] == ["cf", "neighbours", "popularity", "trending"]

@@ -26,6 +26,7 @@ from hemline_training.splits import Cases
 
 Weights = dict[str, float]
 
+LEAST_WEIGHT = 0.01  # of weights that sum to 1
 FEWEST_CASES = 30  # a segment with fewer validation cases takes the weights of all
 
 
@@ -155,6 +156,12 @@ class Blend:
         out[:, : rows.shape[1]] = np.where(best >= 0, rows, -1)
         return out
 
+    @property
+    def left_out(self) -> list[str]:
+        """Parts that earned no weight worth the name for anybody: they decide nothing."""
+        most = {part: max(of[part] for of in self.weights.values()) for part in PARTS}
+        return [part for part in PARTS if most[part] < LEAST_WEIGHT]
+
     def manifest(self, log: Mapping[str, Any]) -> dict[str, Any]:
         """What blend.json says. log: what the manifest says about the event log."""
         return {
@@ -170,6 +177,7 @@ class Blend:
                 }
                 for name, smallest in SEGMENTS
             ],
+            "left_out": self.left_out,
             "candidates": {part: self.candidates.most(part) for part in PARTS},
             "simulated": bool(log.get("simulated", False)),
         }

@@ -19,7 +19,9 @@ from scipy.sparse import csr_matrix
 
 from hemline.errors import DataError, InvalidInputError
 from hemline.user_profile import EVENT_WEIGHT
+from hemline.vectors import F32, normalise
 from hemline_training.data.schema import ITEMS, SCHEMAS, USERS, DataFolder
+from hemline_training.data.trained_log import CONTENT
 from hemline_training.interactions import I64, LIKED_GRADE
 from hemline_training.recommenders.base import Feedback
 
@@ -47,6 +49,7 @@ class Events:
     n_items: int
     user_table: pa.Table | None = None
     item_table: pa.Table | None = None
+    content: F32 | None = None
 
     def __len__(self) -> int:
         return len(self.users)
@@ -77,6 +80,7 @@ class Events:
             places=_last_of_pairs(self, self.liked, _places(self)),
             users=self.user_table,
             items=self.item_table,
+            content=self.content,
             now_ms=now_ms or int(self.times_ms.max(initial=0)),
         )
 
@@ -272,7 +276,21 @@ def _imported(folder: DataFolder) -> Events:
         len(items),
         users,
         items,
+        _content(folder.path / CONTENT, len(items)),
     )
+
+
+def _content(file: Path, n_items: int) -> F32 | None:
+    """float32 (n_items, d), unit norm; None where the folder has none."""
+    if not file.is_file():
+        return None
+    vectors = np.load(file, allow_pickle=False)
+    if vectors.ndim != 2 or len(vectors) != n_items or vectors.dtype.kind != "f":
+        raise DataError(
+            f"{file} is {vectors.dtype} {vectors.shape}, wanted one row of numbers for each of the "
+            f"{n_items} rows of items.parquet"
+        )
+    return normalise(vectors.astype(np.float32))
 
 
 def _table(folder: DataFolder, name: str, columns: list[str]) -> pa.Table:

@@ -107,6 +107,13 @@ def print_table(result: dict[str, Any], title: str, simulated: bool, console: Co
         cells += [f"{scores['all'][f'{metric}@{k}']['mean']:.3f}" for metric in others]
         table.add_row(label, *cells, f"{scores['all'][f'coverage@{k}']:.3f}")
     console.print(table)
+    cold = result["cold_items"]["blend"]
+    shown = cold["exposure"]
+    if shown["ratio"] is not None:
+        console.print(
+            f"{shown['items']:,} items without events: the blend shows them {shown['ratio']:.2f} "
+            "times as often as the items with events whose content is nearest"
+        )
 
 
 def _summary(values: metrics.F64) -> dict[str, float]:

@@ -1,11 +1,13 @@
 """One table over all models: each measured in a process of its own, beside what was published.
 
     python -m hemline_training.model_table run --data DIR --split time --k 10 OUT.json
+    python -m hemline_training.model_table data HOME DIR
     python -m hemline_training.model_table write PAGE.md docs/benchmarks/evaluate-*.json
 
 `run` calls `hemline evaluate` once for every model, so that peak memory is the model's own, and
 adds what it measured to OUT.json; a model that is there already is not measured again, and one that
-the data does not fit is written down with the reason. `write` puts the tables between the markers
+the data does not fit is written down with the reason. `data` makes a data folder of the newest
+release of a home and the log it was trained on. `write` puts the tables between the markers
 of a page.
 """
 
@@ -20,6 +22,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hemline.releases import open_release
+from hemline_training.data.trained_log import write_trained_log
 from hemline_training.recommenders import MODELS
 
 BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
@@ -94,7 +98,7 @@ def table(title: str, report: dict[str, Any]) -> str:
     cold = any("cold_items" in model for model in report["models"].values())
     published = PUBLISHED.get(title, {})
     heads = [f"recall@{k}", f"NDCG@{k}", "95%", *(f"{group} known" for group in groups)]
-    heads += [f"cold items' recall@{k}"] * cold + ["fit s", "CPU s", "score s", "MB"]
+    heads += [f"cold items' recall@{k}"] * cold + ["fit CPU s", "score CPU s", "MB"]
     heads += [f"published NDCG@{k}"] * bool(published)
     data = report["data"]
     lines = [
@@ -116,8 +120,8 @@ def table(title: str, report: dict[str, Any]) -> str:
         ]
         if cold:
             cells.append(_figure(model.get("cold_items", {}).get(f"recall@{k}")))
-        cells += [f"{model[key]:.0f}" for key in ("fit_seconds", "fit_cpu_seconds")]
-        cells += [f"{model['score_seconds']:.0f}", f"{model['peak_rss_mb']:,.0f}"]
+        cells += [f"{model[key]:.1f}" for key in ("fit_cpu_seconds", "score_cpu_seconds")]
+        cells.append(f"{model['peak_rss_mb']:,.0f}")
         if published:
             cells.append(_figure(published.get(name)))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -153,6 +157,9 @@ def main() -> None:
     runs.add_argument("--k", default="20")
     runs.add_argument("--limit", type=int, default=3600, help="seconds a model may take")
     runs.add_argument("out", type=Path)
+    makes = inner.add_parser("data")
+    makes.add_argument("home", type=Path)
+    makes.add_argument("out", type=Path)
     writes = inner.add_parser("write")
     writes.add_argument("page", type=Path)
     writes.add_argument("reports", type=Path, nargs="+")
@@ -160,6 +167,10 @@ def main() -> None:
     if args.verb == "run":
         options = ["--k", args.k] + (["--split", args.split] if args.split else [])
         run(args.data, args.out, args.models.split(","), options, args.limit)
+    elif args.verb == "data":
+        log = max((args.home / "logs").glob("*.parquet"))
+        release = open_release(args.home / "releases")
+        print(f"{args.out}: {write_trained_log(release, log, args.out):,} events of {log}")
     else:
         write(args.page, args.reports)
 

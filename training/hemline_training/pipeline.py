@@ -178,6 +178,8 @@ def _fit_and_release(
 
         release = write_release(config.home / "releases", build)
     console.print(f"release {release.id}: {release.folder}")
+    if blend.left_out:
+        console.print(f"left out by the blend, as they earn no weight: {', '.join(blend.left_out)}")
     return release
 
 
