@@ -26,8 +26,8 @@ from hemline.retrieval.spectral import SpectralIndex
 from hemline.vectors import F32
 
 SAMPLE = 16_384
-# A pass costs as much as two searches alone, and then less for each: over 1M x 128, k = 100, one took
-# 8.4 ms in twos, 4.9 in fours, 3.4 in eights, and 5.4 alone (processor time).
+# A pass costs as much as two searches alone, and then less for each: over 1M x 128, k = 100, one
+# took 8.4 ms in twos, 4.9 in fours, 3.4 in eights, and 5.4 alone (processor time).
 _LEAST = 4
 _BLOCK = 65_536  # items: with 16 queries 4 MB of bounds
 
