@@ -76,14 +76,17 @@ def _measure(
             return None, f"stopped after {limit_s} s"
         if done.returncode:
             said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-            return None, said[-1]
+            return None, said[-1].removeprefix("hemline: ")
         return json.loads(found.read_text()), ""
 
 
 def _brief(model: dict[str, Any]) -> dict[str, Any]:
-    """Without the curves and what is measured at other cut-offs than the table's."""
-    dropped = ("losses", "folds")
-    return {key: value for key, value in model.items() if key not in dropped}
+    """Without the curves of learning, and rounded: a table shows four digits."""
+    kept = {key: value for key, value in model.items() if key not in ("losses", "folds")}
+    rounded: dict[str, Any] = json.loads(
+        json.dumps(kept), parse_float=lambda number: round(float(number), 6)
+    )
+    return rounded
 
 
 def table(title: str, report: dict[str, Any]) -> str:
@@ -95,7 +98,7 @@ def table(title: str, report: dict[str, Any]) -> str:
         if "@" in name
     )
     groups = [name for name, cases in report["cases"].items() if name != "all" and cases]
-    cold = any("cold_items" in model for model in report["models"].values())
+    cold = any(m.get("cold_items", {}).get(f"recall@{k}") for m in report["models"].values())
     published = PUBLISHED.get(title, {})
     heads = [f"recall@{k}", f"NDCG@{k}", "95%", *(f"{group} known" for group in groups)]
     heads += [f"cold items' recall@{k}"] * cold + ["fit CPU s", "score CPU s", "MB"]
@@ -125,9 +128,12 @@ def table(title: str, report: dict[str, Any]) -> str:
         if published:
             cells.append(_figure(published.get(name)))
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    if report["left_out"]:
+    of_reason: dict[str, list[str]] = {}
+    for name, why in report["left_out"].items():
+        of_reason.setdefault(why, []).append(name)
+    if of_reason:
         lines += ["", "Left out:", ""]
-        lines += [f"- {name}: {why}" for name, why in sorted(report["left_out"].items())]
+        lines += [f"- {', '.join(sorted(names))}: {why}" for why, names in of_reason.items()]
     return "\n".join(lines)
 
 
