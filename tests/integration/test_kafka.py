@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from hemline.event_log import EventLog
 from hemline.kafka_client import Admin
 from hemline.kafka_event_log import PUBLISH_TIMEOUT_S, KafkaEventLog
 from hemline.kafka_url import parse_kafka_url
+from hemline.local.kafka_server import KafkaInstall
 from hemline.topics import TopicSettings
 from running_kafka import RunningKafka
 
@@ -93,3 +95,10 @@ async def publish_until_acknowledged(log: EventLog, topic: str, value: bytes) ->
                 return
             except HemlineError:
                 await asyncio.sleep(0.1)
+
+
+def test_brokers_start_from_java_s_archive_of_their_classes(kafka_install: KafkaInstall) -> None:
+    insist = ("-Xshare:on", f"-XX:SharedArchiveFile={kafka_install.classes}")
+    asked = kafka_install.java("kafka.Kafka", "--version", options=insist)
+    said = subprocess.run(asked, capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout + said.stderr
