@@ -101,7 +101,12 @@ def table(title: str, report: dict[str, Any]) -> str:
     cold = any(m.get("cold_items", {}).get(f"recall@{k}") for m in report["models"].values())
     published = PUBLISHED.get(title, {})
     heads = [f"recall@{k}", f"NDCG@{k}", "95%", *(f"{group} known" for group in groups)]
-    heads += [f"cold items' recall@{k}"] * cold + ["fit CPU s", "score CPU s", "MB"]
+    exposed = any("cold_exposure" in model for model in report["models"].values())
+    heads += (
+        [f"cold items' recall@{k}"] * cold
+        + ["shown per twin"] * exposed
+        + ["fit CPU s", "score CPU s", "MB"]
+    )
     heads += [f"published NDCG@{k}"] * bool(published)
     data = report["data"]
     lines = [
@@ -123,6 +128,8 @@ def table(title: str, report: dict[str, Any]) -> str:
         ]
         if cold:
             cells.append(_figure(model.get("cold_items", {}).get(f"recall@{k}")))
+        if exposed:
+            cells.append(_figure(model["cold_exposure"][0]["ratio"]))
         cells += [f"{model[key]:.1f}" for key in ("fit_cpu_seconds", "score_cpu_seconds")]
         cells.append(f"{model['peak_rss_mb']:,.0f}")
         if published:
