@@ -185,6 +185,16 @@ def test_holding_out_takes_a_share_of_everybody_with_two_likes():
     assert np.array_equal(of_some[of_some > 0], out[of_some > 0])
 
 
+def test_histories_that_are_left_are_as_long_as_everybodys():
+    rng = np.random.default_rng(1)
+    lengths = rng.choice([3, 4, 5, 6, 7], 4_000, p=[0.5, 0.2, 0.15, 0.1, 0.05])
+    cells = np.arange(10)[None, :] < lengths[:, None]
+    kept, held = hold_out(csr_matrix(cells.astype(np.float32)), 0.1, 0, most_users=500)
+    left = np.diff(kept.indptr)[np.diff(held.indptr) > 0]
+    assert len(left) == 500 and (left == 2).sum() < 10  # nobody has two
+    assert abs((left == 3).mean() - 0.5) < 0.1 and abs((left == 4).mean() - 0.2) < 0.1
+
+
 class Oracle(Recommender):
     """Knows the answer, or its opposite."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from hemline.blend import SEGMENTS
@@ -92,8 +93,9 @@ def hold_out(
     """(kept, held) of a matrix: of every user with two likes or more this share, at least one.
 
     Drawn at random; with places (`Feedback.places`), the latest likes. most_users: take from so
-    many users only, drawn at random (0: from all). A model that learns from what is kept then knows
-    nearly as much of everybody else as one that will learn from everything.
+    many users only (0: from all). A model that learns from what is kept then knows nearly as much
+    of everybody else as one that will learn from everything; and the users are drawn such that what
+    is left of their histories is about as long as everybody's are.
     """
     counts = np.diff(likes.indptr)
     owner = np.repeat(np.arange(likes.shape[0]), counts)
@@ -104,11 +106,22 @@ def hold_out(
     wanted = np.where(counts >= 2, np.maximum(np.round(counts * share), 1), 0)
     able = np.flatnonzero(wanted)
     if 0 < most_users < len(able):
-        spared = np.random.default_rng(seed + 1).permutation(able)[most_users:]
-        wanted[spared] = 0
+        odds = _alike_in_length(counts, (counts - wanted)[able])
+        drawn_users = np.random.default_rng(seed + 1).choice(able, most_users, False, odds)
+        wanted[np.setdiff1d(able, drawn_users)] = 0
     held = place < np.repeat(wanted, counts)
     kept, out = likes.copy(), likes.copy()
     kept.data, out.data = likes.data * ~held, likes.data * held
     kept.eliminate_zeros()
     out.eliminate_zeros()
     return kept, out
+
+
+def _alike_in_length(wanted: I64, found: I64) -> npt.NDArray[np.float64]:
+    """float64 (len(found),): chances, summing to 1, of drawing lengths spread as `wanted` is."""
+    edges = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 30, 50, 100])
+    bins = np.searchsorted(edges, found, side="right")
+    many = len(edges) + 1
+    share = np.bincount(np.searchsorted(edges, wanted, side="right"), minlength=many)
+    odds = (np.maximum(share, 1e-3) / np.maximum(np.bincount(bins, minlength=many), 1))[bins]
+    return np.asarray(odds / odds.sum())
