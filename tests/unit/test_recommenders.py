@@ -280,6 +280,24 @@ def test_ease_is_the_papers_formula_from_either_side(shape):
     assert model.fold_in(everybody) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(40, 25), (25, 40)])
+def test_scaled_ease_is_ease_of_the_scaled_matrix(shape):
+    x = random_likes(9, shape)
+    scaled = x / np.maximum(x.sum(1, keepdims=True), 1) ** 0.25 / np.maximum(x.sum(0), 1) ** 0.2
+    scaled *= np.sqrt(x.sum() / (scaled**2).sum())
+    b = np.linalg.inv(scaled.T @ scaled + 3 * np.eye(shape[1]))
+    b = np.eye(shape[1]) - b / np.diag(b)
+    popularity = np.maximum(x.sum(0), 1) ** 0.2
+    wanted = (x / popularity) @ b * popularity
+    feedback = Feedback(likes=csr_matrix(x.astype(np.float32)))
+    model = Ease(regularisation=3.0, user_power=0.5, item_power=0.2).fit(feedback)
+    found, folded = model.score(np.arange(shape[0])), model.fold_in(feedback)
+    assert folded == pytest.approx(wanted, abs=1e-3)
+    # A user's own row of the fitted matrix is scaled as a whole: the same order.
+    rows = np.where(np.abs(wanted) > 1e-6, found / np.where(wanted == 0, 1, wanted), np.nan)
+    assert np.nanstd(rows, axis=1).max() < 1e-2
+
+
 @pytest.mark.parametrize("n", [1, 700, 2_500])
 def test_the_blocked_inverse_is_the_inverse(n):
     x = np.random.default_rng(n).normal(size=(n, 40)).astype(np.float32)
@@ -325,6 +343,16 @@ def test_item_neighbours_sum_the_cosines_to_the_history():
     np.fill_diagonal(cosine, 0)
     model = ItemNeighbours(k=20).fit(Feedback(likes=csr_matrix(x.astype(np.float32))))
     assert model.score(np.arange(30)) == pytest.approx(x @ cosine, abs=1e-5)
+
+
+def test_the_norm_of_the_scored_item_may_count_otherwise():
+    x = random_likes(8)
+    feedback = Feedback(likes=csr_matrix(x.astype(np.float32)))
+    known = np.maximum(x.sum(axis=0), 1e-9)
+    s = (x.T @ x) / known[:, None] ** 0.6 / known**0.2
+    np.fill_diagonal(s, 0)
+    model = ItemNeighbours(k=20, power=0.6, to_power=0.2).fit(feedback)
+    assert model.score(np.arange(30)) == pytest.approx(x @ s, abs=1e-4)
 
 
 def test_two_hops_go_through_every_item_less_through_the_well_connected():

@@ -71,9 +71,11 @@ def sparse_parts() -> Factories:
     Chosen on a hold-out of Amazon Baby's training part (training/LOG.md). No part is random.
     """
     return {
-        "ease": lambda: Ease(regularisation=500.0),
-        "user-knn": lambda: UserNeighbours(k=3000, item_power=0.3, power=0.2),
-        "item-knn": lambda: ItemNeighbours(k=400, power=0.3, user_power=0.5, shrinkage=5.0),
+        "ease": lambda: Ease(regularisation=500.0, user_power=0.5, item_power=0.2),
+        "user-knn": lambda: UserNeighbours(k=3000, item_power=0.4, power=0.3),
+        "item-knn": lambda: ItemNeighbours(
+            k=1000, power=0.6, to_power=0.2, user_power=0.5, shrinkage=20.0
+        ),
         "item-knn-2": lambda: ItemNeighbours(
             k=1000, power=0.3, user_power=1.0, shrinkage=5.0, hops=2
         ),

@@ -28,9 +28,11 @@ class ItemNeighbours(Recommender):
     """Σ of the similarities of an item to those of the history.
 
     similarity: "cosine" or "pearson". power: exponent of the norms, ½ for the cosine proper; below
-    it popular items gain. user_power: users count 1 / (likes)^user_power each. recency: of the
-    history, see `recency.weighed`. hops: 2 for the neighbours of neighbours alone, which reach what
-    shares nobody with the history; each step on divides by (an item's summed ones)^hop_power.
+    it popular items gain. to_power: that of the scored item's norm, where it is not the same: what
+    is known votes with its own weight, and what is scored may still be popular. user_power: users
+    count 1 / (likes)^user_power each. recency: of the history, see `recency.weighed`. hops: 2 for
+    the neighbours of neighbours alone, which reach what shares nobody with the history; each step
+    on divides by (an item's summed ones)^hop_power.
     """
 
     k: int = 100
@@ -39,6 +41,7 @@ class ItemNeighbours(Recommender):
     power: float = 0.5
     user_power: float = 0.0
     recency: float = 0.0
+    to_power: float | None = None
     hops: int = 1
     hop_power: float = 0.6
 
@@ -47,6 +50,9 @@ class ItemNeighbours(Recommender):
         if self.user_power:
             x = csr_matrix(diags_array(_power(_degrees(x), -self.user_power / 2)) @ x)
         self._similar = nearest(x.T.tocsr(), self.k, self.power, self.shrinkage, self.similarity)
+        if self.to_power is not None:
+            norms = _power(_squares(x.T.tocsr()), self.power - self.to_power)
+            self._similar = csr_matrix(diags_array(norms) @ self._similar)
         reach = np.asarray(self._similar.sum(axis=0), dtype=np.float64).ravel()
         self._step = csr_matrix(diags_array(_power(reach, -self.hop_power)) @ self._similar.T)
 
