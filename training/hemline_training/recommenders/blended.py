@@ -72,9 +72,9 @@ def sparse_parts() -> Factories:
     """
     return {
         "ease": lambda: Ease(regularisation=500.0, user_power=0.5, item_power=0.2),
-        "user-knn": lambda: UserNeighbours(k=3000, item_power=0.4, power=0.3),
+        "user-knn": lambda: UserNeighbours(k=3000, item_power=0.5, power=0.3, shrinkage=1.0),
         "item-knn": lambda: ItemNeighbours(
-            k=1000, power=0.6, to_power=0.2, user_power=0.5, shrinkage=20.0
+            k=1000, power=0.7, to_power=0.2, user_power=0.5, shrinkage=20.0
         ),
         "item-knn-2": lambda: ItemNeighbours(
             k=1000, power=0.3, user_power=1.0, shrinkage=5.0, hops=2
@@ -87,7 +87,8 @@ class Blend(Recommender):
     """parts: name -> a new model. weights: by name; None to learn them, which fits all parts twice.
 
     held: share of each user's likes. latest: hold out the latest of them, not any; for tests that
-    come after what is learned from. users: how many lose some, and are scored. candidates: of each
+    come after what is learned from. users: how many lose some, and are scored. rounds: hold-outs of
+    other users, whose weights are averaged: one alone is mostly luck. candidates: of each
     part, among which the weights are learned. keep_below: parts whose weight is smaller are dropped
     before the final fit.
     """
@@ -98,6 +99,7 @@ class Blend(Recommender):
     held: float = 0.1
     latest: bool = False
     users: int = 5_000
+    rounds: int = 1
     candidates: int = 150
     keep_below: float = 0.01
     seed: int = 0
@@ -127,8 +129,12 @@ class Blend(Recommender):
     def _learn(self, feedback: Feedback) -> dict[str, float]:
         if self.latest and feedback.places is None:
             raise InvalidInputError("places", "to hold out the latest likes, their order is needed")
+        of_rounds = [self._learn_once(feedback, self.seed + n) for n in range(self.rounds)]
+        return {name: float(np.mean([w[name] for w in of_rounds])) for name in self.parts}
+
+    def _learn_once(self, feedback: Feedback, seed: int) -> dict[str, float]:
         places = feedback.places if self.latest else None
-        kept, held = hold_out(feedback.likes, self.held, self.seed, places, self.users)
+        kept, held = hold_out(feedback.likes, self.held, seed, places, self.users)
         past = feedback.keeping(kept)
         cases = np.flatnonzero(np.diff(held.indptr))
         histories = kept[cases]
@@ -141,7 +147,7 @@ class Blend(Recommender):
                     for part in blocks(len(cases), feedback.n_items)
                 ]
             )
-        return learn_weights(scores, held[cases], self.k, self.candidates, self.seed)
+        return learn_weights(scores, held[cases], self.k, self.candidates, seed)
 
 
 def standardise(scores: F32, histories: csr_matrix) -> None:
