@@ -53,7 +53,7 @@ MODELS: dict[str, Callable[[int], Recommender]] = {
     "mf-als": lambda seed: BiasedMf("als", seed=seed),
     "mf-sgd": lambda seed: BiasedMf("sgd", seed=seed),
     "blend": lambda seed: Blend(linear_parts(seed), seed=seed),
-    "blend-sparse": lambda seed: Blend(sparse_parts(), rounds=5, seed=seed),
+    "blend-sparse": lambda seed: Blend(sparse_parts(seed), rounds=3, seed=seed),
     "blend-ordered": lambda seed: Blend(
         ordered_parts(seed), held=0.2, latest=True, users=3_000, seed=seed
     ),

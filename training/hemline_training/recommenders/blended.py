@@ -65,11 +65,13 @@ def ordered_parts(seed: int = 0) -> Factories:
     }
 
 
-def sparse_parts() -> Factories:
+def sparse_parts(seed: int = 0) -> Factories:
     """The same for data of few events a user, where walks and filters lift noise from rare items.
 
-    Chosen on a hold-out of Amazon Baby's training part (training/LOG.md). No part is random.
+    Chosen on hold-outs of Amazon Baby's training part (training/LOG.md).
     """
+    from hemline_training.recommenders.lightgcn import LightGCN  # torch
+
     return {
         "ease": lambda: Ease(regularisation=500.0, user_power=0.5, item_power=0.2),
         "user-knn": lambda: UserNeighbours(k=3000, item_power=0.5, power=0.3, shrinkage=1.0),
@@ -79,6 +81,10 @@ def sparse_parts() -> Factories:
         "item-knn-2": lambda: ItemNeighbours(
             k=1000, power=0.3, user_power=1.0, shrinkage=5.0, hops=2
         ),
+        "ials": lambda: Ials(
+            factors=64, unobserved=0.03, regularisation=0.01, frequency=0.5, seed=seed
+        ),
+        "lightgcn": lambda: LightGCN(epochs=20, seed=seed),
     }
 
 
