@@ -53,7 +53,8 @@ async def test_every_figure_of_a_report_is_measured(shop: Shop, home: Path) -> N
     quarter = report["quarter"]
     assert quarter["load"]["offered_per_s"] == pytest.approx(report["peak_per_s"] / 4, rel=0.5)
     for phase in (report["alone"], quarter, *report["rates"]):
-        assert phase["load"]["failed"] == {}
+        # A machine that is busy elsewhere may have to refuse, and the report then says so.
+        assert set(phase["load"]["failed"]) <= {"RESOURCE_EXHAUSTED"}
         sample = phase["sample"]
         # Nobody is asked for before the store holds what they did.
         assert sample["personal"] == sample["whole"] == sample["answers"] > 0
