@@ -1,7 +1,7 @@
 """Searches from many callers, gathered into batches for the threads that own the indexes.
 
 A search waits for others only while there are others: after a batch of one it goes at once, after a
-larger one at most `gather_ms`. Tenants take turns, so that one that floods the queue waits for
+larger one at most `gather_ms`, and only until there are enough for one pass over the index to pay. Tenants take turns, so that one that floods the queue waits for
 itself. The queue is bounded; a search whose caller's deadline has passed is dropped, not answered.
 """
 
@@ -22,6 +22,7 @@ from hemline.contracts import Hits, VectorQuery
 from hemline.errors import DeadlineError, OverloadedError, UnavailableError
 
 MAX_BATCH = 64  # queries
+ENOUGH = 4  # searches; to wait for more would leave the thread idle while others write answers
 
 
 class Index(Protocol):
@@ -128,7 +129,7 @@ class SearchQueue:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             if self._crowded and self._gather_s:
                 self._changed.wait_for(
-                    lambda: self._waiting >= MAX_BATCH or self._closed, self._gather_s
+                    lambda: self._waiting >= ENOUGH or self._closed, self._gather_s
                 )
             batch: list[_Search] = []
             queries = 0
