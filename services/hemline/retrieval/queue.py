@@ -1,8 +1,9 @@
 """Searches from many callers, gathered into batches for the threads that own the indexes.
 
 A search waits for others only while there are others: after a batch of one it goes at once, after a
-larger one at most `gather_ms`, and only until there are enough for one pass over the index to pay. Tenants take turns, so that one that floods the queue waits for
-itself. The queue is bounded; a search whose caller's deadline has passed is dropped, not answered.
+larger one at most `gather_ms`, and only until there are enough for one pass over the index to pay.
+Tenants take turns, so that one that floods the queue waits for itself. The queue is bounded; a
+search whose caller's deadline has passed is dropped, not answered.
 """
 
 from __future__ import annotations
