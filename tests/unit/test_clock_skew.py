@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -99,6 +100,10 @@ async def test_what_a_gateway_an_hour_off_acknowledged_is_applied_and_its_delay_
     record = EventRecord(event=LoggedEvent(event=click(gateway_ms), accepted_ms=gateway_ms))
     await shop.log.publish(EVENTS_TOPIC, "ada", record.SerializeToString())
     await shop.applied("ada", 1)
+    names = ("hemline_events_from_the_future_total", "hemline_event_to_visible_seconds_count")
+    async with asyncio.timeout(30):  # it is counted after it is stored
+        while sum(map(shown, names)) == future + count:
+            await asyncio.sleep(0.01)
     assert shown("hemline_events_from_the_future_total") - future == unknown
     assert shown("hemline_event_to_visible_seconds_count") - count == 1 - unknown
     delay_s = shown("hemline_event_to_visible_seconds_sum") - total
