@@ -102,10 +102,14 @@ class RunningRedis:
 
 
 @contextmanager
-def running_redis(folder: Path, settings: str = "") -> Iterator[RunningRedis]:
-    """A started server, stopped at the end; its password is in the environment meanwhile."""
+def running_redis(folder: Path, settings: str = "", password: str = "") -> Iterator[RunningRedis]:
+    """A started server, stopped at the end; its password is in the environment meanwhile.
+
+    password: where several servers must have the same, instead of one drawn for this one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     server = RunningRedis(folder, settings)
+    server.password = password or server.password
     before = os.environ.get("HEMLINE_REDIS_PASSWORD")
     os.environ["HEMLINE_REDIS_PASSWORD"] = server.password
     try:
@@ -114,7 +118,7 @@ def running_redis(folder: Path, settings: str = "") -> Iterator[RunningRedis]:
     finally:
         server.stop()
         if before is None:
-            del os.environ["HEMLINE_REDIS_PASSWORD"]
+            os.environ.pop("HEMLINE_REDIS_PASSWORD", None)  # another's end may have removed it
         else:
             os.environ["HEMLINE_REDIS_PASSWORD"] = before
 

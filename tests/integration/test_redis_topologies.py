@@ -19,11 +19,12 @@ from hemline.local.certificates import make_certificates
 from hemline.local.redis_server import install_redis
 from hemline.redis_user_state import RedisUserStates
 from hemline.user_state import Interaction, UserState
-from running_redis import RunningRedis, free_port, running_redis
+from running_redis import free_port, running_redis
 
 pytestmark = pytest.mark.integration
 
 READY_S = 60.0
+TOGETHER = "together"  # the password of several servers that are one store
 USERS = [f"shopper {number}" for number in range(50)]
 HISTORY = (Interaction("dress 1", "click", 1_700_000_000_000),)
 
@@ -94,7 +95,9 @@ async def test_a_cluster_of_three_keeps_all_states(tmp_path: Path) -> None:
         for number in range(3):
             bus = free_port()
             settings = f"cluster-enabled yes\ncluster-port {bus}\nrequirepass together\n"
-            servers.append(stack.enter_context(_server(tmp_path / str(number), settings)))
+            servers.append(
+                stack.enter_context(running_redis(tmp_path / str(number), settings, TOGETHER))
+            )
             buses.append(bus)
         for number, server in enumerate(servers):
             first, last = 5461 * number, (5460, 10921, 16383)[number]
@@ -117,8 +120,10 @@ async def test_a_cluster_of_three_keeps_all_states(tmp_path: Path) -> None:
 async def test_after_a_failover_states_are_written_to_the_new_master(tmp_path: Path) -> None:
     shared = "requirepass together\nmasterauth together\nrepl-diskless-sync-delay 0\n"
     with (
-        _server(tmp_path / "master", shared) as master,
-        _server(tmp_path / "copy", f"{shared}replicaof 127.0.0.1 {master.port}\n") as copy,
+        running_redis(tmp_path / "master", shared, TOGETHER) as master,
+        running_redis(
+            tmp_path / "copy", f"{shared}replicaof 127.0.0.1 {master.port}\n", TOGETHER
+        ) as copy,
         _sentinel(tmp_path / "sentinel", master.port) as sentinel_port,
     ):
         users = RedisUserStates(f"redis+sentinel://127.0.0.1:{sentinel_port}/shop")
@@ -142,25 +147,6 @@ async def test_after_a_failover_states_are_written_to_the_new_master(tmp_path: P
         found = await users.get(USERS[3])
         assert found is not None and found.history == HISTORY
         await users.close()
-
-
-@contextmanager
-def _server(folder: Path, settings: str) -> Iterator[RunningRedis]:
-    """One of several servers with the same password, which is in the environment meanwhile."""
-    folder.mkdir(parents=True)
-    server = RunningRedis(folder, settings)
-    server.password = "together"
-    before = os.environ.get("HEMLINE_REDIS_PASSWORD")
-    os.environ["HEMLINE_REDIS_PASSWORD"] = server.password
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        if before is None:
-            os.environ.pop("HEMLINE_REDIS_PASSWORD", None)
-        else:
-            os.environ["HEMLINE_REDIS_PASSWORD"] = before
 
 
 @contextmanager
