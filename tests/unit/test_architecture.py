@@ -70,6 +70,7 @@ def test_training_imports_shared_modules_only() -> None:
         ("redis", {"redis_user_state.py"}),
         ("faiss", {"faiss_seam.py"}),
         ("kafka", {"kafka_client.py"}),
+        ("numba", {"compiled.py"}),
     ],
 )
 def test_each_foreign_system_is_spoken_to_in_one_place(library: str, allowed: set[str]) -> None:
