@@ -107,6 +107,7 @@ class Catalogue:
     def __init__(self, table: pa.Table) -> None:
         """`table` must already have passed `from_table`'s checks; use that or `load`."""
         self._table = table
+        self._columns = {f.name: _one_array(table[f.name]) for f in fields(Item)}
         self.item_ids: list[str] = table["item_id"].to_pylist()
         self.row_of: dict[str, int] = {item_id: row for row, item_id in enumerate(self.item_ids)}
         if len(self.row_of) < len(self.item_ids):
@@ -173,7 +174,7 @@ class Catalogue:
         """The item at `row`. Raises IndexError outside 0 <= row < len."""
         if not 0 <= row < len(self):
             raise IndexError(f"row {row} of a catalogue of {len(self)} items")
-        return Item(**{f.name: self._table[f.name][row].as_py() for f in fields(Item)})
+        return Item(**{name: column[row].as_py() for name, column in self._columns.items()})
 
     def items(self) -> Iterator[Item]:
         """All items in row order; much cheaper than `item(row)` in a loop."""
@@ -289,6 +290,10 @@ def _open_items(path: Path) -> pq.ParquetFile:
         raise CatalogueError(f"there is no catalogue at {path}") from error
     except (pa.ArrowInvalid, OSError) as error:
         raise CatalogueError(f"{path} is not a readable parquet file: {error}") from error
+
+
+def _one_array(column: pa.ChunkedArray) -> Any:
+    return column.chunk(0) if column.num_chunks == 1 else column  # a value's chunk is looked for
 
 
 def _numbers(column: pa.ChunkedArray, unknown: object, dtype: Any) -> npt.NDArray[Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ import numpy.typing as npt
 from hemline.catalogue import CODED, Item
 from hemline.contracts import Space
 from hemline.vectors import F32
+
+A = TypeVar("A", bound=npt.NDArray[Any])
 
 _CAPACITY = 256
 
@@ -74,6 +77,24 @@ class ChangedItems:
             all_values=self.values,
         )
 
+    def only(self, slots: npt.NDArray[np.intp]) -> ChangedItems:
+        """Others that hold these slots alone, in their order, from 0 on."""
+        kept = ChangedItems({space: of.shape[1] for space, of in self.vectors.items()})
+        count = kept.count = len(slots)
+        room = max(_CAPACITY, count + count // 2)
+        kept.items = [self.items[slot] for slot in slots.tolist()]
+        for name in ("rows", "price", "year", "in_stock"):
+            setattr(kept, name, _with_room(getattr(self, name)[slots], room))
+        kept.vectors = {space: _with_room(of[slots], room) for space, of in self.vectors.items()}
+        kept.codes = np.zeros((len(CODED), room), np.int32)
+        for place, values in enumerate(self.values):
+            used, codes = np.unique(self.codes[place, slots], return_inverse=True)
+            unknown = int(used.size > 0 and used[0] < 0)
+            kept.codes[place, :count] = codes - unknown
+            kept.values[place] = [values[code] for code in used[unknown:].tolist()]
+            kept._code_of[place] = {value: code for code, value in enumerate(kept.values[place])}
+        return kept
+
     def _code(self, place: int, value: str | None) -> int:
         if value is None:
             return -1
@@ -92,6 +113,12 @@ class ChangedItems:
             space: np.concatenate([old, np.zeros_like(old)]) for space, old in self.vectors.items()
         }
         self.codes = np.concatenate([self.codes, np.zeros_like(self.codes)], axis=1)
+
+
+def _with_room(array: A, room: int) -> A:
+    grown = np.zeros((room, *array.shape[1:]), array.dtype)
+    grown[: len(array)] = array
+    return grown  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, eq=False)

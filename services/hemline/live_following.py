@@ -25,6 +25,7 @@ from hemline.live_snapshot import Snapshot, Snapshots
 logger = logging.getLogger(__name__)
 
 MAX_BATCH = 2_000
+AT_ONCE = 100  # records, which take some 5 ms; then others of the event loop have their turn
 POLL_S = 0.5
 RETRY_S = 0.5
 SNAPSHOT_EVERY_S = 60.0
@@ -138,9 +139,11 @@ class Follower:
         if self._reader is None:
             raise UnavailableError("the topic of vectors is not being read")
         records = await self._reader.poll(MAX_BATCH, timeout_s)
-        if records:
-            apply_records(self._items, records)
-            self._offsets |= _next_offsets(records)
+        for start in range(0, len(records), AT_ONCE):
+            together = records[start : start + AT_ONCE]
+            apply_records(self._items, together)
+            self._offsets |= _next_offsets(together)
+            await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager

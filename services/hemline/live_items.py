@@ -13,6 +13,7 @@ grows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,7 +99,8 @@ class Titles:
 
 
 class RowVectors:
-    """Vectors by row, `vectors[row]` or `vectors[rows]`: float32 (dim,) or (m, dim), copied."""
+    """Vectors by row, not to be written: `vectors[row]`, float32 (dim,), and `vectors[rows]`,
+    float32 (m, dim)."""
 
     def __init__(self, base: F32, changed: F32, slot_of: I32) -> None:
         self._base = base
@@ -107,6 +109,9 @@ class RowVectors:
         self.shape = (len(slot_of), base.shape[1])
 
     def __getitem__(self, rows: npt.NDArray[np.integer] | int) -> F32:
+        if isinstance(rows, int):
+            slot = int(self._slot_of[rows])
+            return np.asarray(self._changed[slot] if slot >= 0 else self._base[rows])
         slots = self._slot_of[rows]
         if not np.any(slots >= 0):
             return np.asarray(self._base[rows])
@@ -295,7 +300,8 @@ class LiveItems:
         self._row_of = dict(catalogue.row_of)
         self._orders: dict[str, int] = {}  # newest order of each item that changed
         self._group_of: dict[str, int] = {}
-        self._changed = self._no_changes()
+        self._changed = ChangedItems({s: release.vectors(s).shape[1] for s in release.spaces})
+        self._used = 0  # slots that hold the newest state of an item, be it a deleted one
         masks = FilterMasks(catalogue)
         n = len(catalogue)
         self.view = LiveView(
@@ -336,7 +342,7 @@ class LiveItems:
             if vector is None or vector.shape != (dim,):
                 shape = None if vector is None else vector.shape
                 raise InvalidInputError(name, f"has shape {shape}, wanted ({dim},)")
-            norm = float(np.linalg.norm(vector))
+            norm = math.sqrt(vector.dot(vector))
             if not abs(norm - 1.0) <= _NORM_OFF:  # NaN is not near 1 either
                 raise InvalidInputError(name, f"has norm {norm:g}, wanted 1")
 
@@ -350,8 +356,8 @@ class LiveItems:
         newest = {change.item_id: change for change in changes if self._is_news(change)}
         if not newest:
             return 0
-        for item_id in newest.keys() - self._row_of.keys():
-            if newest[item_id].item is not None:
+        for item_id, change in newest.items():
+            if change.item is not None and item_id not in self._row_of:
                 self._row_of[item_id] = len(self._item_ids)
                 self._item_ids.append(item_id)
         old, rows = self.view, len(self._item_ids)
@@ -366,6 +372,7 @@ class LiveItems:
             done += change.item is not None or bool(alive[row])
             alive[row] = change.item is not None
             if change.item is not None:
+                self._used += int(slot_of[row]) < 0
                 slot_of[row] = self._changed.append(row, change.item, change.vectors())
                 groups[row] = self._group(change.item.variant_group)
         self._publish(alive, slot_of, groups)
@@ -402,10 +409,12 @@ class LiveItems:
         return self._group_of.setdefault(name, len(self._group_of))
 
     def _publish(self, alive: Mask, slot_of: I32, groups: I32) -> None:
-        rows = self._changed.rows[: self._changed.count]
-        used = int(np.count_nonzero(slot_of >= 0))
-        if self._changed.count - used > max(used, MAX_DEAD_SLOTS):
-            self._write_anew(slot_of, np.flatnonzero(slot_of[rows] == np.arange(len(rows))))
+        count = self._changed.count
+        if count - self._used > max(self._used, MAX_DEAD_SLOTS):
+            rows = self._changed.rows[:count]
+            kept = np.flatnonzero(slot_of[rows] == np.arange(count))
+            self._changed = self._changed.only(kept)  # older views keep the others alive
+            slot_of[rows[kept]] = np.arange(len(kept))
         old = self.view
         self.view = LiveView(
             self.release,
@@ -418,18 +427,6 @@ class LiveItems:
             self._changed.columns(),
             old._base_masks,
         )
-
-    def _write_anew(self, slot_of: I32, kept: npt.NDArray[np.intp]) -> None:
-        """Slots without the superseded ones; older views keep the old ones alive."""
-        old, self._changed = self._changed, self._no_changes()
-        for slot in kept.tolist():
-            row = int(old.rows[slot])
-            vectors = {space: of_space[slot] for space, of_space in old.vectors.items()}
-            slot_of[row] = self._changed.append(row, old.items[slot], vectors)
-
-    def _no_changes(self) -> ChangedItems:
-        release = self.release
-        return ChangedItems({space: release.vectors(space).shape[1] for space in release.spaces})
 
 
 def _grown(array: A, rows: int, fill: object) -> A:

@@ -7,6 +7,7 @@ from typing import Any
 
 from hemline.errors import InvalidInputError
 from hemline.event_log import EventLog
+from hemline.gateway.at_once import AtOnce
 from hemline.gateway.catalogue_changes import delete_items, upsert_item
 from hemline.gateway.checks import MAX_ID, check_text
 from hemline.gateway.photos import Photos
@@ -28,6 +29,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     def __init__(self, items: LiveItems, log: EventLog, photos: Photos | None = None) -> None:
         self._photos = photos or Photos(None)
         self._items = items
+        self._at_once = AtOnce(items)
         self._log = log
 
     async def UpsertItems(
@@ -37,7 +39,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
 
         async def upsert(index: int, message: catalog_pb2.UpsertItemsRequest) -> None:
             try:
-                await upsert_item(message, self._items, self._log)
+                await upsert_item(message, self._at_once, self._log)
                 response.accepted += 1
             except InvalidInputError as error:
                 response.rejected += 1
@@ -63,7 +65,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
         _check_ids(asked, MAX_DELETED)
         view = self._items.view
         known = {item_id: None for item_id in asked if visible(view.row(item_id), view)}
-        await delete_items(list(known), self._items, self._log)
+        await delete_items(list(known), self._at_once, self._log)
         return catalog_pb2.DeleteItemsResponse(
             deleted=len(known),
             unknown_item_ids=[item_id for item_id in asked if item_id not in known],

@@ -6,6 +6,7 @@ and a new price or stock counts from the next answer on. New vectors follow from
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Sequence
@@ -14,11 +15,12 @@ import numpy as np
 
 from hemline.errors import InvalidInputError
 from hemline.event_log import CATALOGUE_TOPIC, EventLog
+from hemline.gateway.at_once import AtOnce
 from hemline.gateway.checks import MAX_ID, check_text
 from hemline.gateway.tenants import check_may_become
 from hemline.images import check_image_header
 from hemline.key_file import TENANT
-from hemline.live_items import Change, LiveItems
+from hemline.live_items import LiveItems
 from hemline.v1 import catalog_pb2, common_pb2
 from hemline.vectors import unpack_f32
 from hemline.wire import item_from_proto
@@ -38,17 +40,18 @@ _LENGTHS = {
 }
 _YEARS = range(1900, 2101)
 _NORM_OFF = 1e-3
+_PUBLISHED_TOGETHER = 256
 
 
 async def upsert_item(
-    message: catalog_pb2.UpsertItemsRequest, items: LiveItems, log: EventLog
+    message: catalog_pb2.UpsertItemsRequest, at_once: AtOnce, log: EventLog
 ) -> None:
     """Returns once the change is durable.
 
     Raises InvalidInputError naming the field, OverloadedError or UnavailableError; nothing was
     acknowledged then, and the caller may send it again.
     """
-    check_upsert(message, items)
+    check_upsert(message, at_once.items)
     record = catalog_pb2.CatalogueRecord(
         item=message.item,
         image=message.image,
@@ -58,24 +61,30 @@ async def upsert_item(
     )
     item_id = message.item.item_id
     position = await log.publish(CATALOGUE_TOPIC, item_id, record.SerializeToString())
-    view = items.view
-    row = view.row(item_id)
-    if row is not None:
-        item = item_from_proto(message.item)
-        items.apply([view.with_vectors_of(row, item, position.offset)])
+    if at_once.items.view.row(item_id) is not None:
+        await at_once.show(item_id, item_from_proto(message.item), position.offset)
 
 
-async def delete_items(item_ids: Sequence[str], items: LiveItems, log: EventLog) -> None:
+async def delete_items(item_ids: Sequence[str], at_once: AtOnce, log: EventLog) -> None:
     """Returns once the deletions are durable; the items are gone from this process's answers.
 
     Raises as `upsert_item` does; some may have been deleted then.
     """
-    for item_id in item_ids:
-        record = catalog_pb2.CatalogueRecord(
-            item=common_pb2.Item(item_id=item_id), deleted=True, accepted_ms=int(time.time() * 1000)
+    for start in range(0, len(item_ids), _PUBLISHED_TOGETHER):
+        together = item_ids[start : start + _PUBLISHED_TOGETHER]
+        done = await asyncio.gather(
+            *(_delete(item_id, at_once, log) for item_id in together), return_exceptions=True
         )
-        position = await log.publish(CATALOGUE_TOPIC, item_id, record.SerializeToString())
-        items.apply([Change(item_id, None, order=position.offset)])
+        for error in filter(None, done):
+            raise error
+
+
+async def _delete(item_id: str, at_once: AtOnce, log: EventLog) -> None:
+    record = catalog_pb2.CatalogueRecord(
+        item=common_pb2.Item(item_id=item_id), deleted=True, accepted_ms=int(time.time() * 1000)
+    )
+    position = await log.publish(CATALOGUE_TOPIC, item_id, record.SerializeToString())
+    await at_once.show(item_id, None, position.offset)
 
 
 def check_upsert(message: catalog_pb2.UpsertItemsRequest, items: LiveItems) -> None:
