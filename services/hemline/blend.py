@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from hemline.compiled import compiled, read, written
 from hemline.vectors import F32
 
 PARTS = ("tower", "content", "cf", "neighbours", "popularity", "trending")
@@ -34,14 +35,33 @@ def standardise(values: F32) -> F32:
     takes no part in mean and deviation and comes out as 0, neither praised nor punished. A part
     that is the same for all candidates comes out as 0 too. Returns float32 of the same shape.
     """
-    known = np.isfinite(values)
-    count = np.maximum(known.sum(axis=-1, keepdims=True), 1)
-    x = np.where(known, values, 0.0).astype(np.float64)
-    mean = x.sum(axis=-1, keepdims=True) / count
-    centred = np.where(known, x - mean, 0.0)
-    deviation = np.sqrt((centred * centred).sum(axis=-1, keepdims=True) / count)
-    z = centred * np.where(deviation > 1e-8, 1.0 / np.maximum(deviation, 1e-8), 0.0)
-    return np.asarray(np.minimum(np.maximum(z, -MAX_Z), MAX_Z), dtype=np.float32)
+    values = np.ascontiguousarray(values, dtype=np.float32)
+    lists = values.reshape(-1, values.shape[-1])
+    return _standardise(lists).reshape(values.shape)
+
+
+@compiled(read("f4", 2))
+def _standardise(lists: F32) -> F32:
+    standard = np.zeros(lists.shape, np.float32)
+    for place in range(len(lists)):
+        values, out = lists[place], standard[place]
+        count, total = 0, 0.0
+        for i in range(len(values)):
+            if np.isfinite(values[i]):
+                count += 1
+                total += values[i]
+        mean = total / max(count, 1)
+        squares = 0.0
+        for i in range(len(values)):
+            if np.isfinite(values[i]):
+                squares += (values[i] - mean) * (values[i] - mean)
+        deviation = np.sqrt(squares / max(count, 1))
+        if deviation <= 1e-8:
+            continue
+        for i in range(len(values)):
+            if np.isfinite(values[i]):
+                out[i] = min(max((values[i] - mean) / deviation, -MAX_Z), MAX_Z)
+    return standard
 
 
 def blend_scores(
@@ -58,6 +78,17 @@ def blend_scores(
         lengths = {name: len(values) for name, values in parts.items()}
         raise ValueError(f"parts must be of one length, got {lengths}")
     weight = np.array([weights.get(name, 0.0) for name in parts], dtype=np.float32)
-    contributions = weight[:, None] * standardise(np.stack(list(parts.values())))
-    total: F32 = np.sum(contributions, axis=0, dtype=np.float32)
-    return total, dict(zip(parts, contributions, strict=True))
+    contributions = standardise(np.stack(list(parts.values())))
+    return _weigh(contributions, weight), dict(zip(parts, contributions, strict=True))
+
+
+@compiled(written("f4", 2), read("f4"))
+def _weigh(contributions: F32, weights: F32) -> F32:
+    """Multiply each part by its weight, in place, and add them all up."""
+    total = np.zeros(contributions.shape[1], np.float32)
+    for part in range(len(weights)):
+        values = contributions[part]
+        for i in range(len(values)):
+            values[i] *= weights[part]
+            total[i] += values[i]
+    return total

@@ -14,9 +14,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from hemline.compiled import compiled, read, scalar, written
 from hemline.vectors import F32
 
-Rows = npt.NDArray[np.integer]
+I32 = npt.NDArray[np.int32]
+F64 = npt.NDArray[np.float64]
 
 
 def gram(item_factors: F32) -> F32:
@@ -24,18 +26,40 @@ def gram(item_factors: F32) -> F32:
     return np.asarray(item_factors.T @ item_factors, dtype=np.float32)
 
 
-def confidence(rows: npt.ArrayLike, weights: npt.ArrayLike, alpha: float) -> tuple[Rows, F32]:
+def confidence(rows: npt.ArrayLike, weights: npt.ArrayLike, alpha: float) -> tuple[I32, F32]:
     """Signed confidences of a history whose items may repeat.
 
     rows: int (h,). weights: (h,) from `user_profile.profile_weights`, summed per item.
-    Returns the distinct rows, int (m,) ascending, and float32 (m,): 1 + alpha w for liked items and
-    -(1 + alpha |w|) for disliked ones. Items whose weights cancel out are left out.
+    Returns the distinct rows, int32 (m,), as the history meets them, and float32 (m,): 1 + alpha w
+    for liked items and -(1 + alpha |w|) for disliked ones. Items whose weights cancel out are left
+    out.
     """
-    distinct, where = np.unique(np.asarray(rows), return_inverse=True)
-    summed = np.bincount(where, weights=np.asarray(weights, np.float64), minlength=len(distinct))
-    kept = summed != 0
-    signed = np.sign(summed) * (1.0 + alpha * np.abs(summed))
-    return distinct[kept], signed[kept].astype(np.float32)
+    history = np.ascontiguousarray(rows, dtype=np.int32)
+    return _confidence(history, np.ascontiguousarray(weights, dtype=np.float64), alpha)
+
+
+@compiled(read("i4"), read("f8"), scalar("f8"))
+def _confidence(history: I32, weights: F64, alpha: float) -> tuple[I32, F32]:
+    rows = np.empty(len(history), np.int32)
+    summed = np.empty(len(history), np.float64)
+    count = 0
+    for event in range(len(history)):
+        place = 0
+        while place < count and rows[place] != history[event]:
+            place += 1
+        if place == count:
+            rows[place] = history[event]
+            summed[place] = 0.0
+            count += 1
+        summed[place] += weights[event]
+    signed = np.empty(count, np.float32)
+    kept = 0
+    for place in range(count):
+        if summed[place] != 0:
+            rows[kept] = rows[place]
+            signed[kept] = np.sign(summed[place]) * (1.0 + alpha * abs(summed[place]))
+            kept += 1
+    return rows[:kept].copy(), signed[:kept].copy()
 
 
 def fold_in(
@@ -46,11 +70,60 @@ def fold_in(
     item_factors: float32 (n, f). gram: `gram(item_factors)`. rows: int (m,), distinct.
     signed: (m,) from `confidence`. Returns float32 (f,), zeros for an empty history.
     """
-    y = item_factors[np.asarray(rows, dtype=np.int64)].astype(np.float64)  # (m, f)
-    c = np.asarray(signed, dtype=np.float64)
-    a = gram + (y.T * (np.abs(c) - 1.0)) @ y
-    a.flat[:: len(a) + 1] += regularisation  # the diagonal
-    return np.linalg.solve(a, np.maximum(c, 0.0) @ y).astype(np.float32)
+    history = np.ascontiguousarray(rows, dtype=np.int32)
+    confidences = np.ascontiguousarray(signed, dtype=np.float32)
+    return _fold_in(item_factors, gram, history, confidences, regularisation)
+
+
+@compiled(written("f8", 2), written("f8"))
+def _solve(a: F64, x: F64) -> None:
+    """Solve a z = x for z, in place, by Cholesky; of `a`, symmetric and positive definite, the part
+    on and below the diagonal is looked at."""
+    n = len(x)
+    for i in range(n):
+        row = a[i]
+        for j in range(i):
+            other = a[j]
+            total = row[j]
+            for m in range(j):
+                total -= row[m] * other[m]
+            row[j] = total / other[j]
+        total = row[i]
+        for m in range(i):
+            total -= row[m] * row[m]
+        row[i] = np.sqrt(total)
+        total = x[i]
+        for m in range(i):
+            total -= row[m] * x[m]
+        x[i] = total / row[i]
+    for i in range(n - 1, -1, -1):
+        row = a[i]
+        x[i] /= row[i]
+        for m in range(i):
+            x[m] -= row[m] * x[i]
+
+
+@compiled(read("f4", 2), read("f4", 2), read("i4"), read("f4"), scalar("f8"))
+def _fold_in(item_factors: F32, gram: F32, rows: I32, signed: F32, regularisation: float) -> F32:
+    f = item_factors.shape[1]
+    a = gram.astype(np.float64)  # of which the part on and below the diagonal is looked at
+    x = np.zeros(f, np.float64)
+    y = np.empty(f, np.float64)
+    for place in range(len(rows)):
+        factors = item_factors[rows[place]]
+        for i in range(f):
+            y[i] = factors[i]
+        liked = max(signed[place], 0.0)
+        more = abs(signed[place]) - 1.0
+        for i in range(f):
+            x[i] += liked * y[i]
+            weighted = more * y[i]
+            for j in range(i + 1):
+                a[i, j] += weighted * y[j]
+    for i in range(f):
+        a[i, i] += regularisation
+    _solve(a, x)
+    return x.astype(np.float32)
 
 
 def fold_in_many(

@@ -28,6 +28,7 @@ from hemline.contracts import Space
 from hemline.errors import InvalidInputError
 from hemline.filters import Filter, FilterMasks, Mask, filter_mask
 from hemline.releases import Release
+from hemline.vector_rows import dots, dots_with_changes
 from hemline.vectors import F32
 
 I32 = npt.NDArray[np.int32]
@@ -190,6 +191,15 @@ class LiveView:
         if self._untouched:
             return of_release
         return RowVectors(of_release, self.changed.vectors[space], self.slot_of)
+
+    def dots(self, space: Space, rows: I32, vector: F32) -> F32:
+        """`vectors(space)[rows] @ vector`: float32 (m,), at a third of its cost."""
+        of_release = self.release.vectors(space)
+        if self._untouched:
+            return dots(of_release, rows, vector)
+        return dots_with_changes(
+            of_release, self.changed.vectors[space], self.slot_of, rows, vector
+        )
 
     def with_vectors_of(self, row: int, item: Item, order: int) -> Change:
         """The item of a row in a new state, with the vectors that it has."""

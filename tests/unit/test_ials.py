@@ -63,8 +63,8 @@ def test_an_empty_history_folds_to_zero():
 
 def test_confidence_sums_repeated_items_and_signs_dislikes():
     rows, signed = confidence([7, 2, 7, 5, 9, 9], [1.0, 2.0, 0.5, -2.0, 1.0, -1.0], alpha=2.0)
-    assert rows.tolist() == [2, 5, 7]  # 9's weights cancel out
-    assert signed.tolist() == [5.0, -5.0, 4.0]
+    assert rows.tolist() == [7, 2, 5]  # 9's weights cancel out
+    assert signed.tolist() == [4.0, 5.0, -5.0]
 
 
 def test_items_that_no_event_touched_have_an_unknown_score():

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hemline.compiled import compiled, read, scalar, written
 from hemline.contracts import Rows
-from hemline.distinct import FirstPlaces
 from hemline.filters import Mask
 
 SOURCES = ("tower", "content", "neighbours", "popular", "trending")
@@ -40,7 +40,7 @@ class Merger:
     """
 
     def __init__(self, items: int) -> None:
-        self._first = FirstPlaces(items)
+        self._place_of = np.zeros(items, dtype=np.int32)
         self._bits = np.zeros(items, dtype=np.uint8)
 
     def merge(self, brought: Mapping[str, Rows], eligible: Mask) -> Candidates:
@@ -48,19 +48,56 @@ class Merger:
 
         brought: source name -> int32 rows, distinct. eligible: bool (n,).
         """
-        rows = np.concatenate(list(brought.values())).astype(np.int32, copy=False)
-        rows = rows[eligible[rows]]
-        rows = np.sort(rows[self._first(rows)])
-        self._bits[rows] = 0
-        for name, found in brought.items():
-            self._bits[found] |= np.uint8(1 << SOURCES.index(name))
-        return Candidates(rows, self._bits[rows])
+        rows = np.concatenate(list(brought.values()), dtype=np.int32)
+        ends = np.cumsum([len(found) for found in brought.values()])
+        bits = np.array([1 << SOURCES.index(name) for name in brought], dtype=np.uint8)
+        merged = _merge(rows, ends, bits, eligible, self._place_of, self._bits)
+        merged.sort()
+        return Candidates(merged, self._bits[merged])
 
 
+@compiled(read("i4"), read("i8"), read("u1"), read("b1"), written("i4"), written("u1"))
+def _merge(
+    rows: Rows,
+    ends: npt.NDArray[np.int64],
+    bits: npt.NDArray[np.uint8],
+    eligible: Mask,
+    place_of: Rows,
+    proposed_by: npt.NDArray[np.uint8],
+) -> Rows:
+    """The distinct eligible rows of sources that lie one after the other, and in `proposed_by`, for
+    each of these, the bits of its sources. place_of: as in `hemline.distinct`."""
+    found = np.empty(len(rows), np.int32)
+    count = 0
+    source = 0
+    for i in range(len(rows)):
+        while i >= ends[source]:
+            source += 1
+        row = rows[i]
+        if not eligible[row]:
+            continue
+        known = place_of[row]
+        if known >= count or found[known] != row:
+            place_of[row] = count
+            found[count] = row
+            count += 1
+            proposed_by[row] = 0
+        proposed_by[row] |= bits[source]
+    return found[:count].copy()
+
+
+@compiled(read("i4"), read("b1"), scalar("i8"))
 def top_eligible(order: Rows, eligible: Mask, count: int) -> Rows:
-    """The first `count` rows of `order` that may be shown; fewer only if fewer exist."""
-    start = order[: 4 * count]  # nearly always enough, and a hundredth of the catalogue
-    shown = start[eligible[start]]
-    if len(shown) < count:
-        shown = order[eligible[order]]
-    return shown[:count]
+    """The first `count` rows of `order` that may be shown; fewer only if fewer exist.
+
+    order: int32 (n,). eligible: bool, by row.
+    """
+    shown = np.empty(min(count, len(order)), np.int32)
+    found = 0
+    for row in order:
+        if found == len(shown):
+            break
+        if eligible[row]:
+            shown[found] = row
+            found += 1
+    return shown[:found].copy()

@@ -225,9 +225,9 @@ async def rank(
     rows = candidates.rows
     scores: dict[str, F32] = {}
     if vector is not None:
-        scores["tower"] = np.asarray(release.item_tower[rows] @ vector)
+        scores["tower"] = release.dots("tower", rows, vector)
     if shopper.profile is not None:
-        scores["content"] = np.asarray(release.item_content[rows] @ shopper.profile)
+        scores["content"] = release.dots("content", rows, shopper.profile)
     if len(rows) == 0:
         return Ranking(np.zeros(0, np.float32), {}, "0")
     request = RerankRequest(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from hemline.best_first import best_first
+from hemline.compiled import compiled, read, scalar
 from hemline.contracts import Rows
 from hemline.distinct import FirstPlaces, Places
 from hemline.live_items import RowVectors
+from hemline.vector_rows import dot
 from hemline.vectors import F32
 
 
@@ -34,21 +37,31 @@ def select(
     (Carbonell & Goldstein, SIGIR 1998): (1 - diversity) x score - diversity x cosine to the most
     similar item already chosen, scores scaled to 0..1 within the best `pool_size(k)` candidates.
     """
-    best_first = np.argsort(-scores, kind="stable")
-    pool = best_first[first(variants[rows[best_first]])][: pool_size(k)]
+    wanted = pool_size(k)
+    order = best_first(scores, 2 * wanted)
+    pool = order[first(variants[rows[order]])[:wanted]]
+    if len(pool) < wanted and len(order) < len(scores):  # the best are variants of each other
+        order = best_first(scores, len(scores))
+        pool = order[first(variants[rows[order]])[:wanted]]
     if diversity <= 0 or len(pool) <= 1:
         return pool[:k]
+    return pool[_diversified(scores[pool], vectors[rows[pool]], k, diversity)]
 
-    relevance = scores[pool] - scores[pool].min()
-    relevance = (1.0 - diversity) * relevance / max(float(relevance.max()), 1e-9)
-    pool_vectors = vectors[rows[pool]]
-    # What choosing one item costs another; never less than nothing.
-    penalty = np.maximum(diversity * (pool_vectors @ pool_vectors.T), 0.0)
-    value = relevance.copy()
-    chosen = np.zeros(min(k, len(pool)), dtype=np.intp)
+
+@compiled(read("f4"), read("f4", 2), scalar("i8"), scalar("f8"))
+def _diversified(scores: F32, vectors: F32, k: int, diversity: float) -> Places:
+    n = len(scores)
+    lowest = scores.min()
+    relevance = (1.0 - diversity) * (scores - lowest) / max(scores.max() - lowest, 1e-9)
+    penalty = np.zeros(n, np.float64)  # what has been chosen costs the others; never less than 0
+    chosen = np.empty(min(k, n), np.intp)
     for place in range(len(chosen)):
-        best = value.argmax()
+        best = 0
+        for i in range(n):
+            if relevance[i] - penalty[i] > relevance[best] - penalty[best]:
+                best = i
         chosen[place] = best
         relevance[best] = -np.inf
-        np.minimum(value, relevance - penalty[best], out=value)
-    return pool[chosen]
+        for i in range(n):
+            penalty[i] = max(penalty[i], diversity * dot(vectors[i], vectors[best]))
+    return chosen

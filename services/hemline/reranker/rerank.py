@@ -9,12 +9,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from hemline.best_first import best_first
 from hemline.blend import blend_scores, segment_of
 from hemline.contracts import Hits, Part, Ranking, RerankRequest, Rows
 from hemline.errors import InvalidInputError, ReleaseError
-from hemline.fold_in import cf_scores, confidence, fold_in, gram
+from hemline.filters import Mask
+from hemline.fold_in import confidence, fold_in, gram
 from hemline.neighbours import NeighbourTable
 from hemline.releases import Release
+from hemline.vector_rows import dots
 from hemline.vectors import F32
 
 MAX_HISTORY = 500
@@ -31,6 +34,9 @@ class BlendReranker:
         self._regularisation = float(cf["regularisation"])
         self._factors: F32 = np.ascontiguousarray(release.array("cf_item_factors"))
         self._gram = gram(self._factors)
+        # iALS gives items without events zero factors; "unknown" keeps a new arrival from being
+        # ranked as if everybody had refused it.
+        self._untouched: Mask = ~np.asarray(self._factors.any(axis=1))
         self._neighbours = NeighbourTable(
             release.array("neighbours_rows"), release.array("neighbours_scores")
         )
@@ -77,7 +83,7 @@ class BlendReranker:
         self._check_release(release_id)
         self._check_history(rows, weights)
         found, scores = self._neighbours.scores(*self._of_release(rows, weights))
-        best = np.argsort(-scores, kind="stable")[:k]
+        best = best_first(scores, k)
         best = best[scores[best] > 0]
         return Hits(found[best], scores[best], matching=len(found))
 
@@ -100,7 +106,9 @@ class BlendReranker:
     def _cf(self, history: Rows, weights: F32, candidates: Rows) -> F32:
         liked, signed = confidence(history, weights, self._alpha)
         user = fold_in(self._factors, self._gram, liked, signed, self._regularisation)
-        return cf_scores(self._factors[candidates], user)
+        scores = dots(self._factors, candidates, user)
+        scores[self._untouched[candidates]] = np.nan
+        return scores
 
     def _check_release(self, release_id: str) -> None:
         if release_id != self.release.id:
