@@ -14,8 +14,9 @@ import torch
 
 from hemline.bench.contenders import missing
 from hemline.bench.equal_recall import TARGETS, equal_recall
-from hemline.bench.retrieval import RetrievalPlan, Row, as_json, bench_retrieval
+from hemline.bench.retrieval import RetrievalPlan, as_json, bench_retrieval
 from hemline.bench.retrieval_cuda import CudaPlan, bench_cuda, write_json
+from hemline.bench.retrieval_rows import Row
 from hemline.bench.vector_sets import VectorSet, drawn_set
 from hemline.cli.__main__ import main
 from hemline.cli.bench_retrieval import _numbers, _sizes
@@ -33,7 +34,7 @@ def test_every_exact_index_is_whole_at_every_filter(small_release: Release) -> N
     rows, details = report["rows"], report["details"]
     assert isinstance(rows, list) and isinstance(details, list)
     wanted = {"items", "dim", "batch", "index", "filter", "threads", "device", "qps", "p50_ms"}
-    wanted |= {"recall_at_10", "recall_at_100", "ratio_to_faiss_flat", "rss_mb"}
+    wanted |= {"recall_at_10", "recall_at_100", "ratio_to_faiss_flat", "rss_mb", "upserting"}
     assert all(wanted == row.keys() for row in rows)
     assert {(row["batch"], row["filter"]) for row in rows} == {
         (batch, share) for batch in (1, 2) for share in (1.0, 0.1)

@@ -3,19 +3,19 @@
 All contenders for one set of vectors take turns, batch by batch, so that whatever else the machine
 does disturbs them alike; ratios are of processor times. Recall is against scores of every item in
 float32: the share of a query's k results that score no worse than the true k-th.
+
+`upserting` adds each of our indexes as a retrieval process has it, behind its live items: searches
+alone, then the same while items change (`bench.upserting`).
 """
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 
 import numpy as np
-import psutil
 
 from hemline.bench.contenders import (
     Contender,
@@ -28,6 +28,8 @@ from hemline.bench.contenders import (
 )
 from hemline.bench.equal_recall import EqualRow, equal_recall
 from hemline.bench.recall import recall, true_scores
+from hemline.bench.retrieval_rows import Detail, Row, rss_mb
+from hemline.bench.upserting import LiveBench, bench_live
 from hemline.bench.vector_sets import VectorSet, drawn_set, real_set
 from hemline.filters import Mask
 from hemline.releases import Release
@@ -42,40 +44,12 @@ _APPROXIMATE = ("hemline hnsw", "hemline ivf", "hemline ivfpq", "hnswlib", "usea
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table. batch: queries. filter: share of the items that may be found. qps,
-    p50_ms: by the clock, p50 of one batch. ratio_to_faiss_flat: of its processor time to ours.
-    rss_mb: what the index added to the process, with its vectors."""
-
-    items: int
-    dim: int
-    batch: int
-    index: str
-    filter: float
-    threads: int
-    device: str
-    qps: float
-    p50_ms: float
-    recall_at_10: float
-    recall_at_100: float
-    ratio_to_faiss_flat: float
-    rss_mb: float
-
-
-@dataclass(frozen=True)
-class Detail:
-    """What else is known of a row. vectors: where they are from. cpu_ms: of one query, median."""
-
-    vectors: str
-    cpu_ms: float
-
-
-@dataclass(frozen=True)
 class RetrievalPlan:
     """drawn: (items, dim) of each drawn set. spaces: of the release. indexes: what is compared with
     IndexFlatIP, as in `INDEXES`. graphs_up_to: items, as building a graph is slow.
     rounds: batches each contender gets of every size and filter. queries: of each set.
-    equal_recall: whether the approximate ones are compared at equal recall as well."""
+    equal_recall: whether the approximate ones are compared at equal recall as well. upserting:
+    changes of items a second, 0 for no live items; live_s: of searches at each filter and batch."""
 
     drawn: Sequence[tuple[int, int]] = ((200_000, 128), (1_000_000, 128))
     spaces: Sequence[str] = ("content", "tower")
@@ -86,7 +60,13 @@ class RetrievalPlan:
     rounds: int = 20
     queries: int = 256
     equal_recall: bool = False
+    upserting: float = 0.0
+    live_s: float = 3.0
     seed: int = 1
+
+    def rounds_of(self, batch: int) -> int:
+        """How many batches of so many queries each contender gets."""
+        return max(1, self.rounds // min(batch, 4))
 
 
 @dataclass(frozen=True)
@@ -130,9 +110,10 @@ def _measure(
         truth: dict[int, F32] = {}
         for batch in plan.batches:
             say(f"{vectors.name}: {share:.1%} of the items, batches of {batch}")
-            slow = max(1, plan.rounds // (batch if batch < 4 else 4))
-            timed = _take_turns([each for each, _ in taking], vectors.queries, batch, allowed, slow)
-            for (contender, rss_mb), took in zip(taking, timed, strict=True):
+            rounds = plan.rounds_of(batch)
+            turns = [each for each, _ in taking]
+            timed = _take_turns(turns, vectors.queries, batch, allowed, rounds)
+            for (contender, size_mb), took in zip(taking, timed, strict=True):
                 row = Row(
                     items=len(vectors.items),
                     dim=vectors.items.shape[1],
@@ -146,13 +127,28 @@ def _measure(
                     recall_at_10=_mean_recall(vectors, allowed, took, truth, 10),
                     recall_at_100=_mean_recall(vectors, allowed, took, truth, K),
                     ratio_to_faiss_flat=round(timed[0].cpu_ms / took.cpu_ms, 4),
-                    rss_mb=round(rss_mb, 1),
+                    rss_mb=round(size_mb, 1),
                 )
                 report.rows.append(row)
                 report.details.append(Detail(vectors.name, round(took.cpu_ms, 4)))
     if plan.equal_recall:
         several = [each for each, _ in contenders if each.name in _APPROXIMATE]
         report.equal_recall.extend(equal_recall(vectors, several, plan.rounds, say))
+    if plan.upserting:
+        flat = contenders[0][0]
+        del contenders
+        cells = [(f, b, plan.rounds_of(b)) for f in plan.filters for b in plan.batches]
+        for kind in OURS:
+            if kind in plan.indexes and not (kind in _GRAPHS and _too_large(vectors, plan)):
+                live = LiveBench(vectors, kind, place, plan.upserting, plan.live_s, plan.seed)
+                for row, detail in bench_live(live, flat, cells, say):
+                    report.rows.append(row)
+                    report.details.append(detail)
+
+
+def _too_large(vectors: VectorSet, plan: RetrievalPlan) -> bool:
+    """For graphs, which take minutes to build."""
+    return len(vectors.items) > plan.graphs_up_to
 
 
 def _mean_recall(
@@ -182,16 +178,16 @@ def _contenders(
         "usearch": lambda: Usearch(items),
         "qdrant": lambda: QdrantLocal(items, place),
     }
-    too_large = set(_GRAPHS) if len(items) > plan.graphs_up_to else set()
+    too_large = set(_GRAPHS) if _too_large(vectors, plan) else set()
     too_large |= {"qdrant"} if len(items) > 50_000 else set()
     chosen = [n for n in plan.indexes if n not in too_large and n not in missing()]
     built: list[tuple[Contender, float]] = []
     for name in ("IndexFlatIP", *chosen):
         say(f"{vectors.name}: building {name}")
-        before = _rss_mb()
+        before = rss_mb()
         contender = makers[name]() if name in makers else FaissFlat(items)
         own = items.nbytes / 1e6 if contender.keeps else 0.0
-        built.append((contender, max(_rss_mb() - before, 0.0) + own))
+        built.append((contender, max(rss_mb() - before, 0.0) + own))
     return built
 
 
@@ -224,14 +220,6 @@ def _take_turns(
         _Took(float(np.mean(w)), float(np.median(w)), float(np.median(c)), f)
         for w, c, f in zip(wall, cpu, found, strict=True)
     ]
-
-
-def _rss_mb() -> float:
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(
-        0
-    )  # so that what one index freed does not hide what the next takes
-    return float(psutil.Process().memory_info().rss) / 1e6
 
 
 def as_json(report: RetrievalReport) -> dict[str, object]:

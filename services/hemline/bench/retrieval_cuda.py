@@ -164,6 +164,7 @@ def _cell(
                 "recall_at_100": recalls[1],
                 "ratio_to_faiss_flat": round(flat_ms / ms, 3),
                 "rss_mb": round(contender.memory_bytes / 1e6, 1),
+                "upserting": 0.0,
             }
         )
         report.details.append(

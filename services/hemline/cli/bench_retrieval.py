@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +27,9 @@ def add_verb_retrieval(inner: Verbs) -> None:
         run,
         "measure vector search: speed, recall and memory, beside other libraries",
         "hemline bench retrieval --drawn 200000x128,1000000x128\n"
-        "hemline bench retrieval --drawn '' --batches 1 --json",
+        "hemline bench retrieval --drawn '' --batches 1 --json\n"
+        "hemline bench retrieval --spaces '' --drawn 200000x128 --indexes spectral "
+        "--upserting 1000",
     )
     parser.add_argument(
         "--drawn",
@@ -68,6 +71,13 @@ def add_verb_retrieval(inner: Verbs) -> None:
         action="store_true",
         help="compare the approximate ones at equal recall@10 and @100 as well",
     )
+    parser.add_argument(
+        "--upserting",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="search live items as well, alone and while N a second come, change, sell out and go",
+    )
     parser.add_argument("--seed", type=int, default=1, help="of vectors and filters")
     parser.add_argument(
         "--device",
@@ -88,8 +98,11 @@ def run(args: Args) -> int:
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before NumPy comes
 
     from hemline.bench.retrieval import INDEXES, RetrievalPlan, as_json, bench_retrieval
+    from hemline.errors import InvalidInputError
     from hemline.releases import open_release
 
+    if not 0 <= args.upserting <= 100_000:
+        raise InvalidInputError("--upserting", f"{args.upserting:g} is outside 0..100000")
     plan = RetrievalPlan(
         drawn=_sizes("200000x128,1000000x128" if args.drawn is None else args.drawn),
         spaces=_names("--spaces", args.spaces, ("content", "tower")),
@@ -99,6 +112,7 @@ def run(args: Args) -> int:
         graphs_up_to=args.graphs_up_to,
         rounds=args.rounds,
         equal_recall=args.equal_recall,
+        upserting=args.upserting,
         seed=args.seed,
     )
     report = bench_retrieval(plan, open_release(args.home / "releases"), _say)
@@ -161,7 +175,7 @@ def _print(report: RetrievalReport) -> None:
 
     table = Table(
         *("vectors", "index", "filter", "batch", "QPS", "p50 ms", "CPU ms", "recall@10"),
-        *("recall@100", "x flat", "MB"),
+        *("recall@100", "x flat", "MB", "upserts/s"),
         title="Vector search, one thread; x flat: processor time against faiss IndexFlatIP",
         title_justify="left",
     )
@@ -178,9 +192,17 @@ def _print(report: RetrievalReport) -> None:
             f"{row.recall_at_100:.4f}",
             f"{row.ratio_to_faiss_flat:.1f}",
             f"{row.rss_mb:,.0f}",
+            f"{row.upserting:,.0f}" if row.upserting else "",
         )
     out = console()
     out.print(table)
+    looked_at = [detail for detail in report.details if detail.wrong is not None]
+    if looked_at:
+        wrong = sum((Counter(detail.wrong) for detail in looked_at), Counter[str]())
+        out.print(
+            f"of live items {sum(detail.answers for detail in looked_at):,} answers were worked "
+            f"out again; results that were wrong: {dict(wrong) or 'none'}"
+        )
     if report.equal_recall:
         out.print(_at_equal_recall(report.equal_recall))
     if report.not_installed:

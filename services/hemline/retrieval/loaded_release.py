@@ -67,15 +67,18 @@ class LoadedRelease:
         indexes = self._indexes.memory_bytes + self._folding.memory_bytes
         return indexes + sum(vectors.nbytes for vectors in changed.vectors.values())
 
-    def search(self, query: VectorQuery) -> Hits:
-        """The true k best of the items that match; the query must have been checked."""
-        return self._answer(self._plan(query, self.items.view))
+    def search(self, query: VectorQuery, view: LiveView | None = None) -> Hits:
+        """The true k best of the items that match; the query must have been checked. view: of the
+        items, to be answered from; None: as they are now."""
+        return self._answer(self._plan(query, self.items.view if view is None else view))
 
-    def search_all(self, queries: Sequence[VectorQuery]) -> list[Hits]:
+    def search_all(
+        self, queries: Sequence[VectorQuery], view: LiveView | None = None
+    ) -> list[Hits]:
         """`search` of each query, those of one space in one pass over the items."""
+        view = self.items.view if view is None else view
         if len(queries) == 1 or not self._indexes.batches:
-            return [self.search(query) for query in queries]
-        view = self.items.view
+            return [self.search(query, view) for query in queries]
         plans = [self._plan(query, view) for query in queries]
         of_release: dict[_Plan, tuple[Rows, F32]] = {}
         for space, batch in self._indexes.batches.items():

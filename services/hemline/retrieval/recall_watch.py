@@ -32,7 +32,7 @@ from hemline.vectors import F32
 logger = logging.getLogger(__name__)
 
 BUSY_SHARE = 0.02  # of the time, at most
-_TIE = 1e-4  # scores this near are the same: sums of float32 differ in their order
+TIE = 1e-4  # scores this near are the same: sums of float32 differ in their order
 OUTCOMES = ("found", "missed", "ghost", "mismatched", "stale")
 for _outcome in OUTCOMES:  # shown from the start: the first one must be an increase
     metrics.SEARCH_WATCHED.labels(_outcome)
@@ -79,13 +79,18 @@ class RecallWatch:
             self._busy = False
 
 
-def judge(query: VectorQuery, hits: Hits, before: LiveView, after: LiveView) -> Counter[str]:
-    """How many results are what, see above; the kinder of the two moments counts."""
-    verdicts = [_judged(query, hits, view) for view in {id(v): v for v in (before, after)}.values()]
+def judge(
+    query: VectorQuery, hits: Hits, before: LiveView, after: LiveView, tie: float = TIE
+) -> Counter[str]:
+    """How many results are what, see above; the kinder of the two moments counts. tie: scores this
+    near are the same."""
+    verdicts = [
+        _judged(query, hits, view, tie) for view in {id(v): v for v in (before, after)}.values()
+    ]
     return min(verdicts, key=lambda found: (sum(found.values()) - found["found"], -found["found"]))
 
 
-def _judged(query: VectorQuery, hits: Hits, view: LiveView) -> Counter[str]:
+def _judged(query: VectorQuery, hits: Hits, view: LiveView, tie: float) -> Counter[str]:
     found: Counter[str] = Counter()
     scores, allowed = _scores(query, view), _allowed(query, view)
     there = hits.rows[hits.rows < len(view)]
@@ -95,12 +100,12 @@ def _judged(query: VectorQuery, hits: Hits, view: LiveView) -> Counter[str]:
         allowed = _best_of_groups(scores, allowed, view)
     wanted = min(query.k, int(np.count_nonzero(allowed)))
     if len(there) == len(hits.rows):
-        found["stale"] = int(np.count_nonzero(np.abs(scores[there] - hits.scores) > _TIE))
+        found["stale"] = int(np.count_nonzero(np.abs(scores[there] - hits.scores) > tie))
     eligible = _allowed(query, view)
     found["mismatched"] = int(np.count_nonzero(~eligible[there]))
     if wanted:
         kth = np.partition(scores[allowed], -wanted)[-wanted]
-        right = there[eligible[there] & (scores[there] >= kth - _TIE)]
+        right = there[eligible[there] & (scores[there] >= kth - tie)]
         found["found"] = min(len(set(right.tolist())), wanted)
         found["missed"] = wanted - found["found"]
     return +found
