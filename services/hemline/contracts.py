@@ -68,6 +68,11 @@ class Hits:
 
 
 class Retrieval(Protocol):
+    @property
+    def waits(self) -> bool:
+        """Whether an answer may take longer than its computation, so that it needs a timeout, and
+        something else can be done meanwhile."""
+
     async def search(
         self, release_id: str, queries: Sequence[VectorQuery], timeout_s: float
     ) -> list[Hits]:
@@ -108,6 +113,10 @@ class Ranking:
 
 
 class Reranker(Protocol):
+    @property
+    def waits(self) -> bool:
+        """As `Retrieval.waits`."""
+
     async def rerank(self, release_id: str, request: RerankRequest, timeout_s: float) -> Ranking:
         """Blend of collaborative, retrieval and popularity scores for the candidates."""
 

@@ -58,9 +58,9 @@ def test_merged_candidates_are_the_eligible_ones_with_their_sources(seed: int) -
         merged = merger.merge(brought, eligible)
         expected = {int(row) for found in brought.values() for row in found if eligible[row]}
         assert merged.rows.tolist() == sorted(expected)
-        for place, row in enumerate(merged.rows):
-            proposers = {name for name, found in brought.items() if row in found}
-            assert set(merged.sources(place)) == proposers
+        named = merged.sources(np.arange(len(merged.rows)))
+        for row, sources in zip(merged.rows, named, strict=True):
+            assert set(sources) == {name for name, found in brought.items() if row in found}
 
 
 @given(seeds, st.integers(0, 25))

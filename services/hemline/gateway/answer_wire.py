@@ -74,19 +74,20 @@ class ItemWriter:
         """The `items` of an answer, to be merged into a RecommendResponse, SearchResponse or
         SimilarItemsResponse."""
         parts = _encoded_parts(answer.parts, len(answer.items))
-        return b"".join(
-            [
-                _delimited(_ITEMS, self._scored(item, of_item))
-                for item, of_item in zip(answer.items, parts, strict=True)
-            ]
-        )
+        pieces: list[bytes] = []
+        for item, of_item in zip(answer.items, parts, strict=True):
+            scored = self._scored(item, of_item)
+            pieces += (_ITEMS, _length(len(scored)), scored)
+        return b"".join(pieces)
 
     def _scored(self, item: ScoredRow, parts: bytes) -> bytes:
-        fields = [self._item(item.row), _SCORE, _FLOAT(item.score), _sources(item.sources), parts]
-        fields.append(_delimited(_REASON, item.reason.encode()))
-        if item.because_of is not None:
-            item_id = self._view().item_ids[item.because_of]
-            fields.append(_delimited(_BECAUSE, item_id.encode()))
+        row, score, sources, text, because_of = item
+        reason = text.encode()
+        fields = [self._item(row), _SCORE, _FLOAT(score), _sources(sources), parts]
+        fields += (_REASON, _length(len(reason)), reason)
+        if because_of is not None:
+            item_id = self._view().item_ids[because_of].encode()
+            fields += (_BECAUSE, _length(len(item_id)), item_id)
         return b"".join(fields)
 
     def _item(self, row: int) -> bytes:

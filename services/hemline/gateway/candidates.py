@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from hemline.compiled import compiled, read, scalar, written
 from hemline.contracts import Rows
+from hemline.distinct import Places
 from hemline.filters import Mask
 
 SOURCES = ("tower", "content", "neighbours", "popular", "trending")
@@ -22,9 +23,9 @@ class Candidates:
     rows: Rows
     proposed_by: npt.NDArray[np.uint8]
 
-    def sources(self, place: int) -> tuple[str, ...]:
-        """Names of the sources that proposed the candidate at `place`."""
-        return _NAMES_OF[int(self.proposed_by[place])]
+    def sources(self, places: Places) -> list[tuple[str, ...]]:
+        """Of each of these candidates, the names of the sources that proposed it."""
+        return [_NAMES_OF[bits] for bits in self.proposed_by[places].tolist()]
 
 
 _NAMES_OF: list[tuple[str, ...]] = [

@@ -79,10 +79,12 @@ async def recommend(query: RecommendQuery, stages: Stages, deadline_s: float) ->
             eligible[shopper.rows] = False
 
     vector = await user_vector(state, shopper, release, stages.encoders, query, trace)
-    searched, neighbours = await asyncio.gather(
-        search(stages.retrieval, shelf, query, shopper, vector, count, trace),
-        also_liked(stages.reranker, release, shopper, count, trace),
-    )
+    searching = search(stages.retrieval, shelf, query, shopper, vector, count, trace)
+    asking = also_liked(stages.reranker, release, shopper, count, trace)
+    if stages.retrieval.waits or stages.reranker.waits:
+        searched, neighbours = await asyncio.gather(searching, asking)
+    else:  # a task for each would only cost time
+        searched, neighbours = await searching, await asking
     with trace.stage("candidates"):
         brought = {
             **searched,
@@ -182,6 +184,7 @@ async def search(
         lambda timeout_s: retrieval.search(shelf.release.id, queries, timeout_s),
         0.5,
         "other candidate sources",
+        retrieval.waits,
     )
     rows = len(shelf.release)  # the retrieval may know of items that came a moment ago
     return {
@@ -209,6 +212,7 @@ async def also_liked(
         ),
         0.5,
         "other candidate sources",
+        reranker.waits,
     )
     return NO_ROWS if hits is None else hits.rows
 
@@ -238,6 +242,7 @@ async def rank(
         lambda timeout_s: reranker.rerank(release.id, request, timeout_s),
         0.9,
         "retrieval scores" if scores else "popularity",
+        reranker.waits,
     )
     if ranking is not None:
         return ranking
@@ -256,11 +261,10 @@ def describe(
     scored = zip(
         rows.tolist(),
         ranking.scores[chosen].tolist(),
-        map(candidates.sources, chosen.tolist()),
+        candidates.sources(chosen),
         reasons,
         strict=True,
     )
     return tuple(
-        ScoredRow(row, score, sources, reason.text, reason.because_of)
-        for row, score, sources, reason in scored
+        [ScoredRow(row, score, sources, *reason) for row, score, sources, reason in scored]
     )

@@ -25,6 +25,8 @@ _SPACES = {
 class RemoteRetrieval:
     """`contracts.Retrieval` over gRPC; rows are those of `catalogue`."""
 
+    waits = True
+
     def __init__(self, channel: grpc.aio.Channel, catalogue: ItemIds) -> None:
         self._stub = retrieval_pb2_grpc.RetrievalServiceStub(channel)  # type: ignore[no-untyped-call]
         self._catalogue = catalogue
@@ -71,6 +73,8 @@ class RemoteRetrieval:
 
 class RemoteReranker:
     """`contracts.Reranker` over gRPC; rows are those of `catalogue`."""
+
+    waits = True
 
     def __init__(self, channel: grpc.aio.Channel, catalogue: ItemIds) -> None:
         self._stub = reranker_pb2_grpc.RerankerServiceStub(channel)  # type: ignore[no-untyped-call]

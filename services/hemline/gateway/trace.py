@@ -82,9 +82,14 @@ class Trace:
         return max(0.0, self._ends - MARGIN_S - time.perf_counter())
 
     async def attempt(
-        self, stage: str, work: Callable[[float], Awaitable[T]], share: float, fallback: str
+        self,
+        stage: str,
+        work: Callable[[float], Awaitable[T]],
+        share: float,
+        fallback: str,
+        waits: bool = True,
     ) -> T | None:
-        """Await `work(timeout_s)` with a share of the time left.
+        """Await `work(timeout_s)` with a share of the time left. waits: see `Retrieval.waits`.
 
         Whatever goes wrong, the answer goes on: None is returned and the stage is named in
         `degraded`, with `fallback` as what the caller does instead. Raises BadImageError only.
@@ -92,8 +97,10 @@ class Trace:
         budget_s = self.left_s() * share
         with self.stage(stage):
             try:
-                if budget_s <= 0:  # work that never waits would not notice
+                if budget_s <= 0:  # work that never waits has no timeout
                     raise DeadlineError("no time left")
+                if not waits:
+                    return await work(budget_s)
                 async with asyncio.timeout(budget_s):
                     return await work(budget_s)
             except BadImageError:

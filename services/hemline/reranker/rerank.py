@@ -27,6 +27,8 @@ MAX_CANDIDATES = 5000
 class BlendReranker:
     """One release's factors, neighbours and blend; the in-process form of `contracts.Reranker`."""
 
+    waits = False
+
     def __init__(self, release: Release) -> None:
         self.release = release
         cf = release.json("cf")

@@ -84,6 +84,11 @@ class FlatRetrieval:
         return self._current.items.view
 
     @property
+    def waits(self) -> bool:
+        """Whether `search` waits for a thread; see `contracts.Retrieval`."""
+        return len(self.view) > self.indexes.brief
+
+    @property
     def loaded(self) -> list[LiveItems]:
         """The live items of the releases that are answered for, the current one last."""
         return [loaded.items for loaded in self._loaded.values()]
