@@ -90,13 +90,14 @@ class Matching:
 class Titles:
     """Titles by row: `titles[row]`."""
 
-    def __init__(self, view: LiveView) -> None:
-        self._view = view
+    def __init__(self, view: LiveView) -> None:  # not kept: a cycle would outlive its last reader
+        self._slot_of = view.slot_of
+        self._changed = view.changed.items
+        self._released = view.release.catalogue.titles
 
     def __getitem__(self, row: int) -> str:
-        slot = int(self._view.slot_of[row])
-        changed, released = self._view.changed, self._view.release.catalogue
-        return changed.items[slot].title if slot >= 0 else released.titles[row]
+        slot = int(self._slot_of[row])
+        return self._changed[slot].title if slot >= 0 else self._released[row]
 
 
 class RowVectors:

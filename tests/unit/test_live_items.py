@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -136,6 +138,23 @@ def test_a_view_stays_as_it_was_whatever_comes_after(small_release: Release) -> 
         view.item_content[120].tolist(),
     )
     assert items.view.count == 120 - 2 + 8
+
+
+def test_a_view_is_gone_with_its_last_reader(small_release: Release) -> None:
+    items = LiveItems(small_release)
+    items.apply([new_state("new-0", seed=1)])
+    view = items.view
+    assert view.titles[120].startswith("new-0") and view.titles[0]
+    assert view.mask(InStock()).any() and view.matching(None).count and view.count
+    assert view.item_tower[0].any() and view.item_content[np.array([120])].any()
+    gone = weakref.ref(view)
+    gc.disable()  # so that nobody looks for cycles
+    try:
+        items.apply([new_state("new-1", seed=2)])
+        del view
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_superseded_states_are_thrown_away(small_release: Release) -> None:
