@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import uuid
+import secrets
 
 from hemline.errors import InvalidInputError
 
@@ -38,4 +38,4 @@ def check_share(field: str, value: float) -> float:
 def request_id_or_new(given: str) -> str:
     """The caller's request id, or a new one."""
     check_text("request_id", given, most=MAX_ID)
-    return given or uuid.uuid4().hex
+    return given or secrets.token_hex(16)
