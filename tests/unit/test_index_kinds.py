@@ -41,7 +41,7 @@ EVEN = unit(_rng.normal(size=(4_000, 16)))
 def test_every_kind_finds_the_item_itself(kind: str, vectors: np.ndarray, wanted: type) -> None:
     built = build_index(vectors, IndexSettings(kind, brief=1_000))
     assert isinstance(built.index, wanted)
-    assert built.memory_bytes >= vectors.nbytes
+    assert built.index.memory_bytes >= vectors.nbytes
     everything = np.ones(len(vectors), dtype=bool)
     rows, _ = built.index.search(vectors[17], 10, everything, len(vectors))
     assert rows[0] == 17

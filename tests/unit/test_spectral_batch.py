@@ -8,13 +8,12 @@ from hypothesis import strategies as st
 
 from hemline.retrieval.interface import Search
 from hemline.retrieval.spectral import SpectralIndex, head_of
-from hemline.retrieval.spectral_batch import SpectralBatch
 
 N, DIM = 150_000, 24
 _rng = np.random.default_rng(5)
 _X = _rng.normal(size=(N, DIM)) * 0.7 ** np.arange(DIM)
 X = np.float32(_X / np.linalg.norm(_X, axis=1, keepdims=True))
-BATCH = SpectralBatch(SpectralIndex(X, head_of(X)))
+INDEX = SpectralIndex(X, head_of(X))
 
 
 @settings(max_examples=25, deadline=None)
@@ -28,7 +27,7 @@ def test_each_gets_its_true_best(seed: int, ks: list[int], share: float, scale: 
     rng = np.random.default_rng(seed)
     allowed = rng.random(N) < share
     vectors = np.float32(scale * rng.normal(size=(len(ks), DIM)) * 0.7 ** np.arange(DIM))
-    found = BATCH.search_batch(
+    found = INDEX.search_batch(
         [Search(v, k, allowed, int(allowed.sum())) for v, k in zip(vectors, ks, strict=True)]
     )
     for vector, k, (rows, scores) in zip(vectors, ks, found, strict=True):

@@ -78,8 +78,7 @@ def _bounds(part: Part) -> F32:
     """What no item's inner product with the query exceeds, but for rounding: float32 (n,)."""
     if part.index is None:
         return np.asarray(part.vectors @ part.query)
-    weights, _ = part.index.weights(part.query[None])
-    return np.asarray(weights[0] @ part.index.bounds)
+    return part.index.bounds(part.query)
 
 
 def _scores(parts: Sequence[Part], rows: npt.NDArray[np.integer]) -> F32:

@@ -40,11 +40,7 @@ class Index(Protocol):
 
 
 class Batches(Protocol):
-    """What answers several searches in one pass over the items."""
-
-    @property
-    def memory_bytes(self) -> int:
-        """Beside the index."""
+    """An index that answers several searches in one pass over the items."""
 
     def suits(self, k: int, matching: int) -> bool:
         """Whether such a search is better made with others than alone."""

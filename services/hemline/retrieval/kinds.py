@@ -28,7 +28,6 @@ from hemline.retrieval.gpu_faiss import GpuFaissIndex
 from hemline.retrieval.gpu_scan import TorchScan, require_torch
 from hemline.retrieval.interface import Batches, Index
 from hemline.retrieval.spectral import SpectralIndex, head_of
-from hemline.retrieval.spectral_batch import SpectralBatch
 from hemline.vectors import F32
 
 CpuKind = Literal["exact", "spectral", "int8", "fp16", "flat", "hnsw", "ivf", "ivfpq"]
@@ -64,19 +63,11 @@ class IndexSettings:
 
 @dataclass(frozen=True)
 class BuiltIndex:
-    """kind: what it is in the end. batches: what answers many searches at once, if anything; those
-    on a GPU do so themselves."""
+    """kind: what it is in the end. batches: the index, where it is better asked many at once."""
 
     kind: str
     index: Index
     batches: Batches | None = None
-
-    @property
-    def memory_bytes(self) -> int:
-        beside = 0
-        if self.batches is not None and not isinstance(self.index, TorchScan | GpuFaissIndex):
-            beside = self.batches.memory_bytes
-        return self.index.memory_bytes + beside
 
 
 def checked_settings(settings: IndexSettings, threads: int = 1) -> IndexSettings:
@@ -149,9 +140,9 @@ def _cuda_kind(kind: str) -> GpuKind:
 
 
 def _exact(vectors: F32, kind: Literal["exact", "spectral"], brief: int) -> BuiltIndex:
-    head = head_of(vectors)
+    head = head_of(vectors, align=4, beside=1)  # codes come in fours, the tail's among them
     few_directions = 2 * head.shape[1] <= vectors.shape[1]
     if kind == "exact" and not few_directions:
         return BuiltIndex("int8", ExactIndex(vectors))
     index = SpectralIndex(vectors, head)
-    return BuiltIndex("spectral", index, SpectralBatch(index) if len(vectors) > brief else None)
+    return BuiltIndex("spectral", index, index if len(vectors) > brief else None)

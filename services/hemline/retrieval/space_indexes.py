@@ -35,7 +35,7 @@ class SpaceIndexes:
     @property
     def memory_bytes(self) -> int:
         """Bytes of vectors and codes held."""
-        return sum(built.memory_bytes for built in self._built.values())
+        return sum(built.index.memory_bytes for built in self._built.values())
 
     @property
     def bytes_beside_vectors(self) -> int:
