@@ -1,12 +1,15 @@
 """What `bench retrieval` compares: our indexes, and others' with the same vectors, one thread each.
 
-Others come with the extra `bench` (hnswlib, usearch, Qdrant's local mode); what is not installed is
-left out and said.
+Others come with the extra `bench` (hnswlib, usearch, Qdrant's local mode, Milvus Lite); what is not
+installed is left out and said.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import tempfile
+import weakref
 from typing import Any, Protocol, get_args
 
 import numpy as np
@@ -171,7 +174,64 @@ class QdrantLocal:
         ]
 
 
+class MilvusLite:
+    """Its own flat index, in this process, without a server before it: what answers its filters
+    exactly, as its graphs do not. The filter is a range of one number."""
+
+    name = "milvus lite"
+    filters = True
+    keeps = False
+    effort = 0
+
+    def __init__(self, vectors: F32, place: npt.NDArray[np.int64]) -> None:
+        """place: int (n,), where each item stands among all for filters."""
+        import milvus_lite as milvus
+
+        fields = [
+            milvus.FieldSchema(name="id", dtype=milvus.DataType.INT64, is_primary=True),
+            milvus.FieldSchema(
+                name="vector", dtype=milvus.DataType.FLOAT_VECTOR, dim=vectors.shape[1]
+            ),
+            milvus.FieldSchema(name="place", dtype=milvus.DataType.INT64),
+        ]
+        folder = tempfile.mkdtemp(prefix="hemline-bench-")
+        database: Any = milvus.MilvusLite(folder)
+        weakref.finalize(self, _closed, database, folder)
+        schema = milvus.CollectionSchema(fields=fields)
+        self._items: Any = database.create_collection("items", schema)
+        for start in range(0, len(vectors), 10_000):
+            rows = zip(vectors[start : start + 10_000], place[start : start + 10_000], strict=True)
+            self._items.insert(
+                [
+                    {"id": number, "vector": vector.tolist(), "place": int(stands)}
+                    for number, (vector, stands) in enumerate(rows, start)
+                ]
+            )
+        self._items.flush()
+        flat = {"index_type": "FLAT", "metric_type": "IP", "params": {}}
+        self._items.create_index("vector", flat)
+        self._items.load()
+        self._place = place
+
+    def search(self, queries: F32, k: int, allowed: Mask | None) -> list[Ids]:
+        condition = None if allowed is None else f"place <= {self._place[allowed].max()}"
+        found = self._items.search(
+            queries.tolist(), top_k=k, metric_type="IP", expr=condition, output_fields=[]
+        )
+        return [np.array([hit["id"] for hit in hits]) for hits in found]
+
+
+def _closed(database: Any, folder: str) -> None:
+    database.close()
+    shutil.rmtree(folder)
+
+
 def missing() -> list[str]:
     """The others that are not installed."""
-    modules = {"hnswlib": "hnswlib", "usearch": "usearch", "qdrant": "qdrant_client"}
+    modules = {
+        "hnswlib": "hnswlib",
+        "usearch": "usearch",
+        "qdrant": "qdrant_client",
+        "milvus": "milvus_lite",
+    }
     return [name for name, module in modules.items() if importlib.util.find_spec(module) is None]

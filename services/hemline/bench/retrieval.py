@@ -21,6 +21,7 @@ from hemline.bench.contenders import (
     Contender,
     FaissFlat,
     Hnswlib,
+    MilvusLite,
     Ours,
     QdrantLocal,
     Usearch,
@@ -38,7 +39,7 @@ from hemline.vectors import F32
 
 K = 100
 OURS: tuple[CpuKind, ...] = ("spectral", "int8", "fp16", "hnsw", "ivf", "ivfpq")
-INDEXES = (*OURS, "hnswlib", "usearch", "qdrant")
+INDEXES = (*OURS, "hnswlib", "usearch", "qdrant", "milvus")
 _GRAPHS = ("hnsw", "hnswlib", "usearch")
 _APPROXIMATE = ("hemline hnsw", "hemline ivf", "hemline ivfpq", "hnswlib", "usearch")
 
@@ -177,9 +178,10 @@ def _contenders(
         "hnswlib": lambda: Hnswlib(items),
         "usearch": lambda: Usearch(items),
         "qdrant": lambda: QdrantLocal(items, place),
+        "milvus": lambda: MilvusLite(items, place),
     }
     too_large = set(_GRAPHS) if _too_large(vectors, plan) else set()
-    too_large |= {"qdrant"} if len(items) > 50_000 else set()
+    too_large |= {"qdrant", "milvus"} if len(items) > 50_000 else set()
     chosen = [n for n in plan.indexes if n not in too_large and n not in missing()]
     built: list[tuple[Contender, float]] = []
     for name in ("IndexFlatIP", *chosen):

@@ -45,7 +45,7 @@ def add_verb_retrieval(inner: Verbs) -> None:
     )
     parser.add_argument(
         "--indexes",
-        default="spectral,int8,fp16,hnsw,ivf,ivfpq,hnswlib,usearch,qdrant",
+        default="spectral,int8,fp16,hnsw,ivf,ivfpq,hnswlib,usearch,qdrant,milvus",
         metavar="NAME,…",
         help="beside faiss IndexFlatIP (default: %(default)s)",
     )
