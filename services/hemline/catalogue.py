@@ -208,6 +208,24 @@ def read_item_ids(path: Path) -> list[str]:
     return ids
 
 
+def count_items(path: Path) -> int:
+    """How many items there are. Raises CatalogueError as `read_items` does."""
+    return int(_open_items(path).metadata.num_rows)
+
+
+def read_items(path: Path, at_a_time: int) -> Iterator[list[tuple[Item, bytes | None]]]:
+    """All items in their order, each with its encoded image if it has one, some at a time.
+
+    Raises CatalogueError when the file is not there, not parquet, or fails `from_table`'s checks.
+    """
+    for batch in _open_items(path).iter_batches(at_a_time):
+        table = pa.Table.from_batches([batch])
+        images = [None] * len(table)
+        if "image" in table.column_names:
+            images = table["image"].to_pylist()
+        yield list(zip(Catalogue.from_table(table).items(), images, strict=True))
+
+
 def read_images(path: Path, rows: Sequence[int] | None = None) -> list[bytes | None]:
     """The encoded images of `rows`, in that order, or of all items; None where an item has none.
 

@@ -119,6 +119,8 @@ def test_the_verbs_are_those_promised() -> None:
             "data images",
             "catalog fill",
             "catalog demo",
+            "catalog upsert",
+            "catalog delete",
             "report",
             "train",
             "train clip",

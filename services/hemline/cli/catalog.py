@@ -1,10 +1,11 @@
-"""Verbs about catalogues: catalog import, catalog fill, catalog demo."""
+"""Verbs about catalogues in files: catalog import, catalog fill, catalog demo."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hemline.cli import catalog_live
 from hemline.cli.verb import Args, Verbs, add_verb, print_json
 
 if TYPE_CHECKING:
@@ -15,7 +16,9 @@ _FASHION_PRODUCTS = ("products.csv", "styles_15k.csv", "images_60x80.parquet")
 
 
 def add_verbs(verbs: Verbs) -> None:
-    catalog = verbs.add_parser("catalog", help="bring in a catalogue, or draw one")
+    catalog = verbs.add_parser(
+        "catalog", help="bring in a catalogue, draw one, or change a cluster's"
+    )
     inner = catalog.add_subparsers(metavar="VERB", required=True)
 
     bring = add_verb(
@@ -60,6 +63,8 @@ def add_verbs(verbs: Verbs) -> None:
     _add_out(draw)
     draw.add_argument("--items", type=int, default=2000, help="default: %(default)s")
     draw.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+
+    catalog_live.add_verbs(inner)
 
 
 def run_import(args: Args) -> int:

@@ -20,6 +20,8 @@ from hemline.rpc import MAX_MESSAGE_BYTES
 from hemline.statuses import error_from
 from hemline.tls import ClientTlsSettings, client_tls
 from hemline.v1 import (
+    catalog_pb2,
+    catalog_pb2_grpc,
     common_pb2,
     event_pb2,
     event_pb2_grpc,
@@ -71,6 +73,7 @@ class Gateway:
         self._recommender: Any = recommender_pb2_grpc.RecommenderServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._events: Any = event_pb2_grpc.EventServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._users: Any = user_pb2_grpc.UserServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        self._catalog: Any = catalog_pb2_grpc.CatalogServiceStub(self._channel)  # type: ignore[no-untyped-call]
 
     def __enter__(self) -> Self:
         return self
@@ -121,6 +124,18 @@ class Gateway:
         answer: user_pb2.ImportHistoryResponse = self._call(
             self._users.ImportHistory, request, max(self._timeout_s, _IMPORT_TIMEOUT_S)
         )
+        return answer
+
+    def upsert_items(
+        self, items: Iterable[catalog_pb2.UpsertItemsRequest]
+    ) -> catalog_pb2.UpsertItemsResponse:
+        """On one stream, whose items are all durable once this returns."""
+        answer: catalog_pb2.UpsertItemsResponse = self._call(self._catalog.UpsertItems, iter(items))
+        return answer
+
+    def delete_items(self, item_ids: Iterable[str]) -> catalog_pb2.DeleteItemsResponse:
+        request = catalog_pb2.DeleteItemsRequest(item_ids=item_ids)
+        answer: catalog_pb2.DeleteItemsResponse = self._call(self._catalog.DeleteItems, request)
         return answer
 
     def user(self, user_id: str) -> user_pb2.GetUserResponse:
