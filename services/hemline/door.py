@@ -16,7 +16,7 @@ import contextlib
 import inspect
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -139,7 +139,7 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             threads.shutdown(wait=False, cancel_futures=True)
 
     def _method(self, name: str, handler: Any, most: int, few: int) -> _Method:
-        decode, encode = handler.request_deserializer, handler.response_serializer
+        decode, encode = handler.request_deserializer, _encoded_by(handler.response_serializer)
         refused = metrics.REQUESTS.labels(name, "RESOURCE_EXHAUSTED")
         if handler.unary_unary:
             gate = Gate(min(most or MAX_CALLS, MAX_CALLS), few)
@@ -241,6 +241,11 @@ class _Messages:
         """Nobody reads on: let the thread go."""
         self._closed = True
         self._room.release()
+
+
+def _encoded_by(encode: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    """What a method answers is a message, or one that it has encoded already."""
+    return lambda answer: answer if isinstance(answer, bytes) else encode(answer)
 
 
 def _refuse(refused: RefusedError, context: grpc.ServicerContext) -> Any:

@@ -2,8 +2,9 @@
 
 An answer of 20 items holds some 150 messages; making each as a Python object took 0.4 ms of the
 request's CPU, a fifth of all. Most of their bytes are known before the request: items, names of
-sources and score parts. They are encoded once and joined here; protobuf then parses the whole in
-20 µs. tests/unit/test_answer_wire.py compares the outcome with messages made the plain way.
+sources and score parts. They are encoded once and joined here, behind the rest of the answer: what
+is concatenated is merged. tests/unit/test_answer_wire.py compares the outcome with messages made
+the plain way.
 
 Wire format: https://protobuf.dev/programming-guides/encoding/
 """
@@ -71,8 +72,8 @@ class ItemWriter:
         self._items: dict[int, bytes] = {}  # row -> its field, encoded when first shown
 
     def items(self, answer: Answer) -> bytes:
-        """The `items` of an answer, to be merged into a RecommendResponse, SearchResponse or
-        SimilarItemsResponse."""
+        """The `items` of an answer, to be appended to an encoded RecommendResponse, SearchResponse
+        or SimilarItemsResponse."""
         parts = _encoded_parts(answer.parts, len(answer.items))
         pieces: list[bytes] = []
         for item, of_item in zip(answer.items, parts, strict=True):

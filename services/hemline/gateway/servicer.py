@@ -39,16 +39,14 @@ MAX_CONTEXT = 100
 
 
 class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
-    """Answers. Each is logged as an exposure after it has been sent."""
+    """Answers, as encoded messages. Each is logged as an exposure after it has been sent."""
 
     def __init__(self, stages: Stages, log: EventLog) -> None:
         self._stages = stages
         self._exposures = ExposureLog(log)
         self._writer = ItemWriter(lambda: stages.shelf().release)
 
-    async def Recommend(
-        self, request: recommender_pb2.RecommendRequest, context: Any
-    ) -> recommender_pb2.RecommendResponse:
+    async def Recommend(self, request: recommender_pb2.RecommendRequest, context: Any) -> bytes:
         catalogue = self._catalogue
         check_text("user_id", request.user_id, most=MAX_ID, least=1)
         check_text("surface", request.surface, most=64)
@@ -74,12 +72,9 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         answer = await recommend(query, self._stages, time_left_s(context))
         self._log_exposure(query, answer)
         response = recommender_pb2.RecommendResponse(info=_info(answer))
-        response.MergeFromString(self._writer.items(answer))
-        return response
+        return response.SerializeToString() + self._writer.items(answer)
 
-    async def Search(
-        self, request: recommender_pb2.SearchRequest, context: Any
-    ) -> recommender_pb2.SearchResponse:
+    async def Search(self, request: recommender_pb2.SearchRequest, context: Any) -> bytes:
         check_text("text", request.text, most=512)
         if not request.text.strip() and not request.image:
             raise InvalidInputError("text", "text or image must be given")
@@ -102,12 +97,11 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         )
         answer = await search(query, self._stages, time_left_s(context))
         response = recommender_pb2.SearchResponse(info=_info(answer))
-        response.MergeFromString(self._writer.items(answer))
-        return response
+        return response.SerializeToString() + self._writer.items(answer)
 
     async def SimilarItems(
         self, request: recommender_pb2.SimilarItemsRequest, context: Any
-    ) -> recommender_pb2.SimilarItemsResponse:
+    ) -> bytes:
         check_text("item_id", request.item_id, most=MAX_ID, least=1)
         check_text("user_id", request.user_id, most=MAX_ID)
         row = self._catalogue.row(request.item_id)
@@ -123,8 +117,7 @@ class RecommenderServicer(recommender_pb2_grpc.RecommenderServiceServicer):
         )
         answer = await similar(query, self._stages, time_left_s(context))
         response = recommender_pb2.SimilarItemsResponse(info=_info(answer))
-        response.MergeFromString(self._writer.items(answer))
-        return response
+        return response.SerializeToString() + self._writer.items(answer)
 
     async def exposures_logged(self) -> None:
         """Wait until the exposures of all answers given so far are logged."""
