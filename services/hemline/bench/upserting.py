@@ -85,7 +85,8 @@ class Upserts:
     """
 
     def __init__(self, items: LiveItems, per_s: float, seed: int) -> None:
-        self.applied = 0
+        self._applied = 0
+        self._failed: Exception | None = None
         self._items = items
         self._per_s = per_s
         self._rng = np.random.default_rng(seed)
@@ -102,13 +103,23 @@ class Upserts:
         self._stopping.set()
         self._thread.join()
 
+    @property
+    def applied(self) -> int:
+        """How many changes so far. Raises what ended the thread, if anything did."""
+        if self._failed is not None:
+            raise self._failed
+        return self._applied
+
     def _run(self) -> None:
         began = time.perf_counter()
-        while not self._stopping.wait(EVERY_S):
-            due = int((time.perf_counter() - began) * self._per_s) - self.applied
-            changes = [self._change(self._items.view) for _ in range(due)]
-            self._items.apply(changes)
-            self.applied += due
+        try:
+            while not self._stopping.wait(EVERY_S):
+                due = int((time.perf_counter() - began) * self._per_s) - self._applied
+                view = self._items.view
+                self._items.apply([self._change(view) for _ in range(due)])
+                self._applied += due
+        except Exception as error:
+            self._failed = error
 
     def _change(self, view: LiveView) -> Change:
         what = self._rng.random()
@@ -163,7 +174,11 @@ def _measure(
     seen: dict[int, Counter[str]] = {10: Counter(), K: Counter()}
     began, applied = time.perf_counter(), upserts.applied if upserts else 0
     turn = 0
-    while turn <= rounds or time.perf_counter() < began + plan.seconds:
+    while (
+        turn <= rounds
+        or time.perf_counter() < began + plan.seconds
+        or (upserts is not None and upserts.applied == applied)  # the machine is busy
+    ):
         queries = vectors.queries[(turn * batch + np.arange(batch)) % len(vectors.queries)]
         asked = [VectorQuery("content", query, K, condition) for query in queries]
         flat_began = time.thread_time()
