@@ -118,6 +118,18 @@ async def test_a_lone_search_does_not_wait_for_others() -> None:
     await asyncio.to_thread(queue.close)
 
 
+async def test_a_thread_that_finds_the_others_faster_waits_on() -> None:
+    """Both wait for a larger batch; the one takes everything, and nothing is left for the other."""
+    queue = SearchQueue(threads=2, gather_ms=20)
+    gate = Gate()
+    gate.open.set()
+    for _ in range(10):  # after a batch of several the next is waited for, with fewer than enough
+        await asyncio.gather(*(queue.search(gate, [query(n)], 10.0) for n in range(3)))
+    await asyncio.sleep(0.1)
+    assert all(thread.is_alive() for thread in queue._threads)
+    await asyncio.to_thread(queue.close)
+
+
 async def test_a_closed_queue_refuses() -> None:
     queue = SearchQueue()
     await asyncio.to_thread(queue.close)

@@ -101,7 +101,8 @@ class SearchQueue:
             search = _Search(index, queries, deadline, future)
             self._by_tenant.setdefault(tenant, deque()).append(search)
             self._waiting += 1
-            self._changed.notify()
+            if self._waiting in (1, ENOUGH):  # what the threads wait for; to be woken costs
+                self._changed.notify()
         return future
 
     def close(self) -> None:
@@ -127,11 +128,14 @@ class SearchQueue:
     def _next_batch(self) -> list[_Search]:
         """The next searches, tenant by tenant; empty when closed and done."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            if self._crowded and self._gather_s:
-                self._changed.wait_for(
-                    lambda: self._waiting >= ENOUGH or self._closed, self._gather_s
-                )
+            while True:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if self._crowded and self._gather_s:
+                    self._changed.wait_for(
+                        lambda: self._waiting >= ENOUGH or self._closed, self._gather_s
+                    )
+                if self._waiting or self._closed:  # else another thread was faster
+                    break
             batch: list[_Search] = []
             queries = 0
             while self._by_tenant and queries < MAX_BATCH:
@@ -142,6 +146,8 @@ class SearchQueue:
                 batch.append(search)
                 queries += len(search.queries)
                 self._waiting -= 1
+            if self._waiting:
+                self._changed.notify()
             self._crowded = len(batch) > 1
             metrics.SEARCH_WAITING.set(self._waiting)
             return batch
