@@ -33,7 +33,7 @@ from hemline.retrieval.spectral_scan import best_of, nearest
 from hemline.vectors import F32
 
 _HEAD_ENERGY = 0.98
-_FEW = 2_000  # so few matching items are scored in full straight away …
+_FEW = 4_000  # so few matching items are scored in full straight away …
 _FEW_OF = 64  # … and this part of all: fetching a row costs as much as the bounds of so many
 _SAMPLE = 2_048  # items, or more: one of _STRIDE
 _STRIDE = 64
