@@ -24,7 +24,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,6 +148,15 @@ class KafkaEventLog:
             raise
         metrics.PUBLISH_SECONDS.observe(time.monotonic() - began)
         return position
+
+    async def publish_all(self, topic: str, records: Sequence[tuple[str, bytes]]) -> list[Position]:
+        # They go to the broker together all the same, and one that fails leaves the others alone.
+        publishes = [self.publish(topic, key, value) for key, value in records]
+        outcomes = await asyncio.gather(*publishes, return_exceptions=True)
+        failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        if failed:
+            raise failed[0]
+        return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
 
     def consumer(self, topic: str, group: str) -> KafkaGroupMember:
         consumer = KafkaGroupMember(self._address, topic, group)

@@ -111,11 +111,16 @@ class SqliteEventLog:
         """The file was opened, and its layout checked, by the constructor."""
 
     async def publish(self, topic: str, key: str, value: bytes) -> Position:
-        size = check_record(topic, key, value)
-        row = (topic, key, value, time.time_ns() // 1_000_000)
+        (position,) = await self.publish_all(topic, [(key, value)])
+        return position
 
-        def append(connection: sqlite3.Connection) -> Position:
-            return Position(0, connection.execute(_APPEND, row).fetchone()[0])
+    async def publish_all(self, topic: str, records: Sequence[tuple[str, bytes]]) -> list[Position]:
+        size = sum(check_record(topic, key, value) for key, value in records)
+        now_ms = time.time_ns() // 1_000_000
+
+        def append(connection: sqlite3.Connection) -> list[Position]:
+            rows = ((topic, key, value, now_ms) for key, value in records)
+            return [Position(0, connection.execute(_APPEND, row).fetchone()[0]) for row in rows]
 
         return await self._database.write(append, size=size)
 

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hemline.vectors import F32, normalise
+from hemline.compiled import compiled, read
+from hemline.vector_rows import dot
+from hemline.vectors import F32
 
 # Implicit grades 1 to 5 by how much an event costs the shopper; a dislike pushes away.
 EVENT_WEIGHT: dict[str, float] = {
@@ -53,10 +55,26 @@ def profile_vector(content: F32, weights: npt.ArrayLike) -> F32 | None:
     Returns float32 (clip_dim,), unit norm, or None when there is nothing to like (no positive
     weight), in which case the shopper is served as new.
     """
-    weights = np.asarray(weights, dtype=np.float32)
-    if not (weights > 0).any():
+    return _taste(
+        np.ascontiguousarray(content, dtype=np.float32),
+        np.ascontiguousarray(weights, dtype=np.float32),
+    )
+
+
+@compiled(read("f4", 2), read("f4"))
+def _taste(content: F32, weights: F32) -> F32 | None:
+    mean = np.zeros(content.shape[1], np.float32)
+    total, liked = 0.0, False
+    for event in range(len(weights)):
+        weight = weights[event]
+        vector = content[event]
+        liked = liked or weight > 0
+        total += abs(weight)
+        for i in range(len(mean)):
+            mean[i] += weight * vector[i]
+    norm = np.sqrt(dot(mean, mean))
+    if not liked or not norm > 1e-6 * total:
         return None
-    mean = np.asarray(weights @ content)
-    if not np.linalg.norm(mean) > 1e-6 * np.abs(weights).sum():
-        return None
-    return normalise(mean)
+    for i in range(len(mean)):
+        mean[i] /= norm
+    return mean

@@ -141,6 +141,17 @@ class EventLogContract:
         assert [int(r.value) for r in records] == list(range(1_000))
         assert [r.position for r in records] == positions
 
+    async def test_what_is_published_together_is_logged_in_its_order_or_refused_by_name(
+        self, log: EventLog, topic: str
+    ) -> None:
+        assert await log.publish_all(topic, []) == []
+        records = [("k", f"{number}".encode()) for number in range(300)]
+        positions = await log.publish_all(topic, records)
+        assert len(set(positions)) == 300
+        assert [r.value for r in await read_all(log, topic)] == [v for _, v in records]
+        with pytest.raises(InvalidInputError, match="value"):
+            await log.publish_all(topic, [("k", bytes(MAX_RECORD_BYTES + 1))])
+
     async def test_topics_do_not_mix(self, log: EventLog, topic: str) -> None:
         await log.publish(topic, "k", b"here")
         await log.publish(f"{topic}-2", "k", b"there")

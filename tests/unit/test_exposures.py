@@ -21,11 +21,12 @@ class SomeLog:
         self.away = False
         self.published: list[tuple[str, str, str]] = []
 
-    async def publish(self, topic: str, key: str, value: bytes) -> None:
+    async def publish_all(self, topic: str, records: list[tuple[str, bytes]]) -> None:
         await asyncio.sleep(0)
         if self.away:
             raise UnavailableError("no broker")
-        self.published.append((topic, key, Exposure.FromString(value).request_id))
+        for key, value in records:
+            self.published.append((topic, key, Exposure.FromString(value).request_id))
 
 
 def exposure(number: int) -> Exposure:

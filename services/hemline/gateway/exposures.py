@@ -21,7 +21,7 @@ MAX_WAITING = 20_000  # some seconds of a full gateway; beyond, exposures are lo
 
 
 class ExposureLog:
-    """Publishes exposures; those the event log does not take are lost, counted, and said once."""
+    """Publishes exposures; those the event log may not have taken count as lost, said once."""
 
     def __init__(self, log: EventLog, gather_s: float = GATHER_S) -> None:
         self._log = log
@@ -48,20 +48,15 @@ class ExposureLog:
         while self._waiting:
             await asyncio.sleep(self._gather_s)
             exposures, self._waiting = self._waiting, []
-            outcomes = await asyncio.gather(*map(self._publish, exposures))
-            lost = [e for e, outcome in zip(exposures, outcomes, strict=True) if outcome]
-            if lost:
-                self._lose(lost, next(outcome for outcome in outcomes if outcome))
-            elif self._lost:
+            records = [(shown.user_id, shown.SerializeToString()) for shown in exposures]
+            try:
+                await self._log.publish_all(EXPOSURES_TOPIC, records)
+            except HemlineError as error:
+                self._lose(exposures, error)
+                continue
+            if self._lost:
                 logger.warning("exposures are logged again; %d were lost", self._lost)
                 self._lost = 0
-
-    async def _publish(self, exposure: Exposure) -> HemlineError | None:
-        try:
-            await self._log.publish(EXPOSURES_TOPIC, exposure.user_id, exposure.SerializeToString())
-        except HemlineError as error:
-            return error
-        return None
 
     def _lose(self, exposures: list[Exposure], reason: object) -> None:
         metrics.EXPOSURES_LOST.inc(len(exposures))
