@@ -25,7 +25,10 @@ from hemline.live_snapshot import Snapshot, Snapshots
 logger = logging.getLogger(__name__)
 
 MAX_BATCH = 2_000
-AT_ONCE = 100  # records, which take some 5 ms; then others of the event loop have their turn
+# Records, which take some 5 ms; then others of the event loop have their turn. More where there are
+# many items: a new view costs a copy of nine bytes a row.
+AT_ONCE = 100
+ROWS_A_RECORD = 2_000  # so that the copies take less than the records
 POLL_S = 0.5
 RETRY_S = 0.5
 SNAPSHOT_EVERY_S = 60.0
@@ -139,8 +142,9 @@ class Follower:
         if self._reader is None:
             raise UnavailableError("the topic of vectors is not being read")
         records = await self._reader.poll(MAX_BATCH, timeout_s)
-        for start in range(0, len(records), AT_ONCE):
-            together = records[start : start + AT_ONCE]
+        at_once = max(AT_ONCE, len(self._items.view) // ROWS_A_RECORD)
+        for start in range(0, len(records), at_once):
+            together = records[start : start + at_once]
             apply_records(self._items, together)
             self._offsets |= _next_offsets(together)
             await asyncio.sleep(0)

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from hemline import metrics
 from hemline.event_log import VECTORS_TOPIC
-from hemline.live_following import Follower, following
+from hemline.live_following import AT_ONCE, Follower, following
 from hemline.live_items import Change, LiveItems
 from hemline.live_record import change_to_proto, record_key
 from hemline.live_snapshot import KEPT, Snapshots
@@ -57,6 +57,25 @@ async def test_a_late_starter_is_whole_once_it_has_caught_up(
     assert metrics.LIVE_CAUGHT_UP._value.get() == 1
     assert items.view.count == 120 + 299 and "new-7" not in names(items)
     assert "of-another-release" not in names(items)
+
+
+async def test_others_have_their_turn_while_many_records_are_applied(
+    log: SqliteEventLog, small_release: Release
+) -> None:
+    changes = [new_state(f"new-{n % 50}", seed=n, order=n) for n in range(10 * AT_ONCE)]
+    await asyncio.gather(*(publish(log, small_release.id, change) for change in changes))
+    items = LiveItems(small_release)
+    seen: set[int] = set()
+
+    async def look() -> None:
+        while True:
+            seen.add(items.view.number)
+            await asyncio.sleep(0)
+
+    looking = asyncio.create_task(look())
+    await Follower(log, items).catch_up()
+    looking.cancel()
+    assert len(seen) >= 8 and items.view.count == 120 + 50
 
 
 async def test_after_a_restart_only_what_came_since_the_snapshot_is_read(
