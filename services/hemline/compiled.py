@@ -43,6 +43,11 @@ def written(dtype: str, dimensions: int = 1) -> Any:
     return numba.types.Array(scalar(dtype), dimensions, "C")
 
 
+def several(type_: Any, count: int) -> Any:
+    """The type of a tuple of so many of one type, between compiled functions."""
+    return numba.types.UniTuple(type_, count)  # type: ignore[no-untyped-call]
+
+
 def compiled(*arguments: Any) -> Callable[[Function], Function]:
     """Compile a function for arguments of these types, in their order; its result's type follows.
 

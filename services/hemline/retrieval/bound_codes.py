@@ -85,12 +85,11 @@ def _sums_of_four(codes: I8, weights: F32, sums: F32) -> None:
 
 @compiled(read("i1", 2), read("f4", 2), written("f4", 2))
 def sums_of_all(codes: I8, weights: F32, sums: F32) -> None:
-    """The same for any number of queries. weights: (queries, columns). sums: (queries, BLOCK)."""
-    queries = len(weights)
-    fours = queries // 4 * 4
-    for q in range(0, fours, 4):
-        _sums_of_four(codes, weights[q : q + 4], sums[q : q + 4])
-    for q in range(fours, queries):
+    """The same for one to four queries. weights: (queries, columns). sums: (queries, BLOCK)."""
+    if len(weights) == 4:
+        _sums_of_four(codes, weights, sums)
+        return
+    for q in range(len(weights)):
         sums_of(codes, weights[q], sums[q])
 
 

@@ -1,6 +1,6 @@
 """The compiled search of `SpectralIndex`: bounds of all items, and the best by them, in full.
 
-Everything for a batch of queries happens in one call that does not hold the interpreter's lock:
+Everything for up to four queries happens in one call that does not hold the interpreter's lock:
 
     1. estimate the scores of a sample; guess from them a score that k allowed items reach
     2. block by block, while it lies in the cache: bounds of its items for all queries; an allowed
@@ -20,7 +20,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from hemline.compiled import compiled, read, scalar, written
+from hemline.compiled import compiled, read, scalar, several, written
 from hemline.contracts import Rows
 from hemline.filters import Mask
 from hemline.retrieval.bound_codes import BLOCK, F64, I8, sums_of, sums_of_all, weigh
@@ -30,6 +30,7 @@ from hemline.vectors import F32
 
 I64 = npt.NDArray[np.int64]
 
+TOGETHER = 4  # queries at most: then every code is read and converted once for four products
 _WORD = 64  # items: a bit each says whose bound reaches the threshold
 _ROOM = 4096  # of a query's list, beside four times its k
 
@@ -111,8 +112,7 @@ def _settle(
     read("f4", 2),
     read("i8"),
     read("f8"),
-    read("b1", 2),
-    read("i8"),
+    several(read("b1"), TOGETHER),
     written("f8"),
     written("i8", 2),
     written("i8"),
@@ -124,8 +124,7 @@ def _scan(
     queries: F32,
     ks: I64,
     to_bounds: F64,
-    masks: Mask,
-    mask_of: I64,
+    masks: tuple[Mask, Mask, Mask, Mask],
     thresholds: F64,
     keys: Keys,
     kept: I64,
@@ -141,7 +140,7 @@ def _scan(
         start = block * BLOCK
         for q in range(many):
             threshold = np.float32(thresholds[q])
-            allowed = masks[mask_of[q]]
+            allowed = masks[q]
             of_query = sums[q]
             count = kept[q]
             for word in range(0, BLOCK, _WORD):
@@ -180,8 +179,10 @@ def _scan(
     scalar("i8"),
     read("f4", 2),
     read("i8"),
-    read("b1", 2),
-    read("i8"),
+    read("b1"),
+    read("b1"),
+    read("b1"),
+    read("b1"),
     written("i4", 2),
     written("f4", 2),
     written("b1"),
@@ -197,18 +198,22 @@ def nearest(
     stride: int,
     queries: F32,
     ks: I64,
-    masks: Mask,
-    mask_of: I64,
+    allowed: Mask,
+    of_second: Mask,
+    of_third: Mask,
+    of_fourth: Mask,
     rows: Rows,
     scores: F32,
     again: Mask,
 ) -> None:
     """Of each query the k best allowed rows, best first, and their inner products.
 
-    vectors to stride: of the index, see `SpectralIndex`. queries: float32 (b, d). ks: int64 (b,).
-    masks: bool (masks, n); mask_of: int64 (b,), its place of each query; at least k are allowed.
-    Written: rows and scores, (b, the greatest k); again: (b,), whether the guess was too high.
+    vectors to stride: of the index, see `SpectralIndex`. queries: float32 (b, d), b up to TOGETHER.
+    ks: int64 (b,). allowed to of_fourth: bool (n,), of each query, any beyond the last; at least k
+    are allowed. Written: rows and scores, (b, the greatest k); again: (b,), whether the guess was
+    too high.
     """
+    masks = (allowed, of_second, of_third, of_fourth)
     many = len(queries)
     weights = np.empty((many, codes.shape[1]), np.float32)
     to_bounds, thresholds = np.empty(many), np.empty(many)
@@ -218,12 +223,12 @@ def nearest(
         )
         without_tail = weights[q : q + 1].copy()
         without_tail[0, len(directions)] = 0
-        guess = _guess(sample, without_tail, stride, len(vectors), masks[mask_of[q]], ks[q])
+        guess = _guess(sample, without_tail, stride, len(vectors), masks[q], ks[q])
         thresholds[q] = guess + to_estimate - to_bounds[q]
     guessed = thresholds.copy()
     keys = np.empty((many, 4 * ks.max() + _ROOM), np.int64)
     kept = np.empty(many, np.int64)
-    _scan(vectors, codes, weights, queries, ks, to_bounds, masks, mask_of, thresholds, keys, kept)
+    _scan(vectors, codes, weights, queries, ks, to_bounds, masks, thresholds, keys, kept)
     for q in range(many):
         k = ks[q]
         last = score_of(keys[q, k - 1]) - to_bounds[q] if kept[q] == k else -np.inf
@@ -231,9 +236,10 @@ def nearest(
         if again[q]:
             thresholds[q] = last
             one = slice(q, q + 1)
+            mask = masks[q]
             _scan(
-                vectors, codes, weights[one], queries[one], ks[one], to_bounds[one], masks,
-                mask_of[one], thresholds[one], keys[one], kept[one],
+                vectors, codes, weights[one], queries[one], ks[one], to_bounds[one],
+                (mask, mask, mask, mask), thresholds[one], keys[one], kept[one],
             )  # fmt: skip
         write_in_order(keys[q], k, rows[q], scores[q])
 
