@@ -52,9 +52,9 @@ def test_small_catalogues_are_never_searched_approximately() -> None:
     assert build_index(EVEN, IndexSettings("ivf")).kind == "int8"
 
 
-def test_batches_are_for_large_catalogues() -> None:
-    assert build_index(STEEP, IndexSettings()).batches is None
-    assert build_index(STEEP, IndexSettings(brief=1_000)).batches is not None
+def test_batches_are_for_what_searches_several_faster_than_one_by_one() -> None:
+    assert build_index(STEEP, IndexSettings("spectral")).batches is not None
+    assert build_index(STEEP, IndexSettings("int8")).batches is None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ one step; searches go on with what there is.
 from __future__ import annotations
 
 import logging
-import sys
 import threading
 from dataclasses import dataclass
 
@@ -21,7 +20,7 @@ from hemline.retrieval.space_indexes import SpaceIndexes
 logger = logging.getLogger(__name__)
 
 FOLD_AFTER = 10_000  # slots: scoring so many takes as long as a search of a hundred thousand items
-_EXACT = IndexSettings("exact", brief=sys.maxsize)  # nothing is searched in batches there
+_EXACT = IndexSettings("exact")
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,8 +35,8 @@ CudaKind = Literal["scan", "flat", "ivf", "cagra"]
 CPU_KINDS: tuple[CpuKind, ...] = get_args(CpuKind)
 CUDA_KINDS: tuple[CudaKind, ...] = get_args(CudaKind)
 
-# A scan of so few items takes half a millisecond, and handing it to a thread a tenth: it runs where
-# it is asked for, and alone. No approximation is faster there.
+# A search of so few items takes .1 to .3 ms, and handing it to a thread .1: it runs where it is
+# asked for. No approximation is faster there.
 BRIEF = 100_000
 
 EXACT_UP_TO = 10_000_000  # items: up to here an exact scan beats an ANN in simplicity and truth
@@ -46,7 +46,7 @@ EXACT_UP_TO = 10_000_000  # items: up to here an exact scan beats an ANN in simp
 class IndexSettings:
     """kind: one of CPU_KINDS or CUDA_KINDS, or auto. device: cpu or cuda. filtered_by: what answers
     searches that leave items out: the index itself, or an exact one on the CPU beside it. brief:
-    items, up to which an index on the CPU has neither approximations nor batches.
+    items, up to which an index on the CPU is exact, and searched where a search is asked for.
 
     `checked_settings` says whether it can be had here.
     """
@@ -108,22 +108,21 @@ def checked_settings(settings: IndexSettings, threads: int = 1) -> IndexSettings
 
 def build_index(vectors: F32, settings: IndexSettings) -> BuiltIndex:
     """The index of these vectors, float32 (n, d), unit norm; settings: from `checked_settings`."""
-    brief = settings.brief
     if settings.kind == "scan":
         scan = TorchScan(vectors, settings.device)
         return BuiltIndex("scan", scan, scan)
     if settings.on_gpu:
         kind = _cuda_kind(settings.kind)
-        on_gpu = GpuFaissIndex(vectors, kind, _exact(vectors, "exact", brief).index)
+        on_gpu = GpuFaissIndex(vectors, kind, _exact(vectors, "exact").index)
         return BuiltIndex(kind, on_gpu, on_gpu)
-    chosen = _chosen(len(vectors), settings.kind, brief)
+    chosen = _chosen(len(vectors), settings.kind, settings.brief)
     if chosen == "int8" or chosen == "fp16":
         return BuiltIndex(chosen, ExactIndex(vectors, chosen))
     if chosen == "flat":
         return BuiltIndex(chosen, FlatIndex(vectors))
     if chosen == "exact" or chosen == "spectral":
-        return _exact(vectors, chosen, brief)
-    exact = _exact(vectors, "exact", brief).index
+        return _exact(vectors, chosen)
+    exact = _exact(vectors, "exact").index
     return BuiltIndex(chosen, ApproximateIndex(vectors, chosen, exact))
 
 
@@ -139,10 +138,10 @@ def _cuda_kind(kind: str) -> GpuKind:
     return next(known for known in get_args(GpuKind) if known == kind)
 
 
-def _exact(vectors: F32, kind: Literal["exact", "spectral"], brief: int) -> BuiltIndex:
+def _exact(vectors: F32, kind: Literal["exact", "spectral"]) -> BuiltIndex:
     head = head_of(vectors, align=4, beside=1)  # codes come in fours, the tail's among them
     few_directions = 2 * head.shape[1] <= vectors.shape[1]
     if kind == "exact" and not few_directions:
         return BuiltIndex("int8", ExactIndex(vectors))
     index = SpectralIndex(vectors, head)
-    return BuiltIndex("spectral", index, index if len(vectors) > brief else None)
+    return BuiltIndex("spectral", index, index)
