@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -15,6 +16,10 @@ from hemline.releases import Release
 from open_shop import open_shop
 from shop import Shop
 from small_world import build_small_release
+
+# The machines that test are busy with other things: an example that takes long is no failure.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

@@ -50,18 +50,25 @@ def select(
 
 @compiled(read("f4"), read("f4", 2), scalar("i8"), scalar("f8"))
 def _diversified(scores: F32, vectors: F32, k: int, diversity: float) -> Places:
+    """What is chosen can only cost the others more, so that only those that would be next are
+    compared with what they have not been compared with yet (Minoux's lazy greedy algorithm, 1978).
+    """
     n = len(scores)
     lowest = scores.min()
     relevance = (1.0 - diversity) * (scores - lowest) / max(scores.max() - lowest, 1e-9)
-    penalty = np.zeros(n, np.float64)  # what has been chosen costs the others; never less than 0
+    value = relevance.copy()
+    compared_with = np.zeros(n, np.int64)  # so many of the chosen, the first ones
     chosen = np.empty(min(k, n), np.intp)
     for place in range(len(chosen)):
-        best = 0
-        for i in range(n):
-            if relevance[i] - penalty[i] > relevance[best] - penalty[best]:
-                best = i
+        while True:
+            best = value.argmax()
+            if compared_with[best] == place:
+                break
+            for other in chosen[compared_with[best] : place]:
+                cost = diversity * dot(vectors[best], vectors[other])
+                value[best] = min(value[best], relevance[best] - max(cost, 0.0))
+            compared_with[best] = place
         chosen[place] = best
-        relevance[best] = -np.inf
-        for i in range(n):
-            penalty[i] = max(penalty[i], diversity * dot(vectors[i], vectors[best]))
+        value[best] = relevance[best] = -np.inf
+        compared_with[best] = len(chosen)
     return chosen
