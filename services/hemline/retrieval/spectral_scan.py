@@ -35,7 +35,7 @@ _WORD = 64  # items: a bit each says whose bound reaches the threshold
 _ROOM = 4096  # of a query's list, beside four times its k
 
 
-@compiled(read("i1", 3), read("f4", 2), scalar("i8"), scalar("i8"), read("b1"), scalar("i8"))
+@compiled(read("i1", 3), read("f4"), scalar("i8"), scalar("i8"), read("b1"), scalar("i8"))
 def _guess(sample: I8, weights: F32, stride: int, items: int, allowed: Mask, k: int) -> float:
     """An estimate, less what must be added to all of them, that k allowed items reach for all but
     certain; minus infinity where the sample does not say."""
@@ -43,7 +43,7 @@ def _guess(sample: I8, weights: F32, stride: int, items: int, allowed: Mask, k: 
     sums = np.empty(BLOCK, np.float32)
     count = 0
     for block in range(len(sample)):
-        sums_of(sample[block], weights[0], sums)
+        sums_of(sample[block], weights, sums)
         for i in range(BLOCK):
             row = (block * BLOCK + i) * stride
             if row < items and allowed[row]:
@@ -221,8 +221,8 @@ def nearest(
         to_estimate, to_bounds[q] = weigh(
             directions, steps, middles, slacks, queries[q], weights[q]
         )
-        without_tail = weights[q : q + 1].copy()
-        without_tail[0, len(directions)] = 0
+        without_tail = weights[q].copy()
+        without_tail[len(directions)] = 0
         guess = _guess(sample, without_tail, stride, len(vectors), masks[q], ks[q])
         thresholds[q] = guess + to_estimate - to_bounds[q]
     guessed = thresholds.copy()
