@@ -43,6 +43,29 @@ def test_vectors_that_fill_all_directions_are_indexed_whole(kind: AnnKind) -> No
     assert recall_of(index, x, 1.0, np.ones(DIM)) >= 0.99
 
 
+@pytest.mark.parametrize("kind", ["hnsw", "ivf", "ivfpq"])
+@pytest.mark.parametrize("decay", [0.8, 0.9, 1.0])
+def test_by_itself_an_index_looks_as_far_as_its_vectors_need(kind: AnnKind, decay: float) -> None:
+    spread = decay ** np.arange(DIM)
+    x = np.random.default_rng(3).normal(size=(N, DIM)) * spread
+    x = np.float32(x / np.linalg.norm(x, axis=1, keepdims=True))
+    index = ApproximateIndex(x, kind, ExactIndex(x))
+    for share in (1.0, 0.3):
+        assert recall_of(index, x, share, spread) >= 0.99
+
+
+def test_an_index_that_cannot_find_enough_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    class Elsewhere(ExactIndex):
+        """Whose truth is not what the graph finds."""
+
+        def search(self, vector, k, allowed, matching):
+            return super().search(-vector, k, allowed, matching)
+
+    index = ApproximateIndex(X, "ivf", Elsewhere(X))
+    assert "of the 100 nearest at its utmost" in caplog.text and "ivf" in caplog.text
+    assert recall_of(index, X, 1.0, 0.8 ** np.arange(DIM)) >= 0.99
+
+
 def recall_of(index: ApproximateIndex, x: np.ndarray, share: float, spread: np.ndarray) -> float:
     found = wanted = 0
     for seed in range(30):
