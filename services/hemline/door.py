@@ -3,10 +3,10 @@
 A `grpc.aio` server accepts a call only when the event loop comes round to it, which takes as long
 as everything that is being answered, so that at five times what it can answer nearly all calls die
 waiting to be refused. Here the thread that takes calls from the network asks the method's `Gate`
-first, and refuses without reading the request, at a thirtieth of what an answer costs. A call that
-is let in waits in a thread of the pool while a coroutine answers it on the loop. A method that is
-no coroutine is answered in that thread itself: for one that does nothing but wait for a thread of
-its own, as a search does, the way over the loop would cost more than all the rest of the call.
+first, and refuses without reading the request (`hemline.taking_calls`). A call that is let in waits
+in a thread of the pool while a coroutine answers it on the loop. A method that is no coroutine is
+answered in that thread itself: for one that does nothing but wait for a thread of its own, as a
+search does, the way over the loop would cost more than all the rest of the call.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -38,65 +37,43 @@ _UNREAD = 64  # messages of a stream that may lie here unread
 _NO_DEADLINE_S = 1e9  # gRPC gives centuries to a caller without a deadline
 
 
-class TooMany(int):
-    """What `grpc.server` is given as the most calls under way; the gate of each method decides.
-
-    gRPC's only cheap refusal, without a thread and without reading the request, is for calls beyond
-    one number for all methods, health checks included. It compares with that number, looks the
-    method up, and then asks whether the outcome of the comparison is true. Here that outcome is
-    this object, and its truth is what the door found out when the method was looked up.
-    """
-
-    _refused = False
-
-    def refuse_this(self) -> None:
-        self._refused = True
-
-    def __le__(self, calls_under_way: int) -> Any:
-        return self
-
-    def __bool__(self) -> bool:
-        refused, self._refused = self._refused, False
-        return refused
-
-
-@dataclass(frozen=True)
-class _Method:
-    handler: Handler
-    gate: Gate
-    refused: Counter
-
-
 class _Through(ThreadPoolExecutor):
     """Hands on to other threads, and counts out of the gate whatever has run there.
 
     A call may end before its method is ever asked, so that the method cannot do the counting.
     """
 
-    def __init__(self, gate: Gate, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, gate: Gate, threads: ThreadPoolExecutor, room: threading.Event) -> None:
         super().__init__(1)  # starts no thread before something is submitted
         self._gate = gate
+        self._room = room
         self._behind = threads
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = self._behind.submit(fn, *args, **kwargs)
-        future.add_done_callback(lambda _: self._gate.leave())
+        future.add_done_callback(self._leave)
         return future
+
+    def _leave(self, _: Future[Any]) -> None:
+        self._gate.leave()
+        self._room.set()
 
 
 class Registrar:
     """Stands in for a server where generated `add_…_to_server` functions want one."""
 
-    def __init__(self, door: Door, most: int, few: int) -> None:
+    def __init__(self, door: Door, server: grpc.Server, most: int, few: int) -> None:
         self._door = door
+        self._server = server
         self._most = most
         self._few = few
 
     def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        """Generated code offers its methods twice; once is enough to look them up by name."""
+        """Generated code offers its methods twice; C-core is to know them by name."""
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
-        self._door.add(service, handlers, self._most, self._few)
+        answered = self._door.add(service, handlers, self._most, self._few)
+        self._server.add_registered_method_handlers(service, answered)  # type: ignore[attr-defined]
 
 
 class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
@@ -105,42 +82,50 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
     def __init__(self, boundary: Boundary, loop: asyncio.AbstractEventLoop) -> None:
         self._boundary = boundary
         self._loop = loop
-        self._methods: dict[str, _Method] = {}
+        self._room = threading.Event()
+        self._gates: dict[str, Gate] = {}
+        self._refused: dict[str, Counter] = {}
         self._call_threads = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="call")
         self._stream_threads = ThreadPoolExecutor(2 * MAX_STREAMS, thread_name_prefix="stream")
         self._streams = Gate(MAX_STREAMS, few=MAX_STREAMS)
-        self.too_many = TooMany()
 
-    def service(self, handler_call_details: Any) -> Handler | None:
-        """gRPC asks in the thread that takes calls from the network; None: there is no such."""
-        method = self._methods.get(handler_call_details.method)
-        if method is None:
-            metrics.REQUESTS.labels("unknown", "UNIMPLEMENTED").inc()
-            return None
-        if not method.gate.enter():
-            method.refused.inc()
-            self.too_many.refuse_this()
-        return method.handler
+    def service(self, handler_call_details: Any) -> None:
+        """gRPC asks about calls of methods that were not added."""
+        metrics.REQUESTS.labels("unknown", "UNIMPLEMENTED").inc()
 
-    def add(self, service: str, handlers: Mapping[str, Handler], most: int, few: int) -> None:
-        """Take in methods. most, few: calls of one of them under way, if unary, see `Gate`;
-        most 0: as many as there are threads.
+    def lets_in(self, method: str) -> bool:
+        """Count a call of "/package.Service/Method" in, or as refused; of others, none is."""
+        gate = self._gates.get(method)
+        if gate is None or gate.enter():
+            return True
+        self._refused[method].inc()
+        return False
 
-        Raises TypeError for a method that streams its answer: none of ours does.
+    def wait_for_room(self, most_s: float) -> None:
+        """Return when a call has ended since this was asked last, or after so many seconds."""
+        self._room.wait(most_s)
+        self._room.clear()
+
+    def add(
+        self, service: str, handlers: Mapping[str, Handler], most: int, few: int
+    ) -> dict[str, Handler]:
+        """The methods as gRPC is to call them, by name, from the moment `lets_in` agrees.
+
+        most, few: calls of one of them under way, if unary, see `Gate`; most 0: as many as there
+        are threads. Raises TypeError for a method that streams its answer: none of ours does.
         """
-        for name, handler in handlers.items():
-            self._methods[f"/{service}/{name}"] = self._method(
-                f"{service}/{name}", handler, most, few
-            )
+        return {
+            name: self._method(f"{service}/{name}", handler, most, few)
+            for name, handler in handlers.items()
+        }
 
     def close(self) -> None:
         """Let go of the threads; what still runs in them ends by itself."""
         for threads in (self._call_threads, self._stream_threads):
             threads.shutdown(wait=False, cancel_futures=True)
 
-    def _method(self, name: str, handler: Any, most: int, few: int) -> _Method:
+    def _method(self, name: str, handler: Any, most: int, few: int) -> Handler:
         decode, encode = handler.request_deserializer, _encoded_by(handler.response_serializer)
-        refused = metrics.REQUESTS.labels(name, "RESOURCE_EXHAUSTED")
         if handler.unary_unary:
             gate = Gate(min(most or MAX_CALLS, MAX_CALLS), few)
             method = handler.unary_unary
@@ -157,13 +142,15 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             accept = grpc.stream_unary_rpc_method_handler(behave, response_serializer=encode)
         else:
             raise TypeError(f"{name} streams its answer")
-        return _Method(accept, gate, refused)
+        self._gates[f"/{name}"] = gate
+        self._refused[f"/{name}"] = metrics.REQUESTS.labels(name, "RESOURCE_EXHAUSTED")
+        return accept
 
     def _unary(self, answer: Unary, gate: Gate) -> Any:
         def behave(request: bytes, context: grpc.ServicerContext) -> Any:
             return self._wait_for(answer(request, _call_of(context)), context, gate)
 
-        behave.experimental_thread_pool = _Through(gate, self._call_threads)  # type: ignore[attr-defined]
+        behave.experimental_thread_pool = _Through(gate, self._call_threads, self._room)  # type: ignore[attr-defined]
         return behave
 
     def _blocking(self, answer: Blocking, gate: Gate) -> Any:
@@ -174,7 +161,7 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
                 refused = error.with_traceback(None)
             return _refuse(refused, context)
 
-        behave.experimental_thread_pool = _Through(gate, self._call_threads)  # type: ignore[attr-defined]
+        behave.experimental_thread_pool = _Through(gate, self._call_threads, self._room)  # type: ignore[attr-defined]
         return behave
 
     def _streamed(self, answer: Streamed, gate: Gate) -> Any:
@@ -186,7 +173,7 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             finally:
                 messages.close()
 
-        behave.experimental_thread_pool = _Through(gate, self._stream_threads)  # type: ignore[attr-defined]
+        behave.experimental_thread_pool = _Through(gate, self._stream_threads, self._room)  # type: ignore[attr-defined]
         return behave
 
     def _wait_for(self, answer: Awaitable[Any], context: grpc.ServicerContext, gate: Gate) -> Any:

@@ -2,9 +2,10 @@
 
 A queue that empties again is what queues are for; one that stands is nothing but delay for everyone
 in it (Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 2012; Maurer, "Fail at Scale", ACM
-Queue 2015). So a burst is let in up to `most` calls. When `few` or more have been under way all the
-time for `PATIENCE_S`, and the event loop takes long to begin with one, so that they wait for the
-processor and not for a store or a log, no more than `few` are let in until that has ended.
+Queue 2015). So a burst is let in up to `most` calls. When it is larger, or when `few` or more calls
+have been under way all the time for `PATIENCE_S`, and the event loop takes long to begin with one,
+so that they wait for the processor and not for a store or a log, then no more than `few` are let in
+until that has ended: until for `PATIENCE_S` nobody had to be refused.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ FEW = 5  # with fewer, a process that is 90% busy would refuse several calls in 
 FEW_WAITING = 48
 PATIENCE_S = 0.1
 BUSY_S = 0.003  # a loop that is not busy begins within a tenth of this
+CALM_S = 0.001  # in which a loop begins that has been busy, and is not any more
 _SMOOTHING = 0.1
 
 
@@ -50,11 +52,11 @@ class Gate:
             if self._inside < self._few:
                 self._roomy_at = now
             else:
-                standing = now < self._crowded_until or now > self._roomy_at + PATIENCE_S
-                if standing and self._delay_s > BUSY_S:
-                    self._crowded_until = now + PATIENCE_S
-                    return False
-                if self._inside >= self._most:
+                crowded = now < self._crowded_until
+                stands = now > self._roomy_at + PATIENCE_S and self._delay_s > BUSY_S
+                if crowded or stands or self._inside >= self._most:
+                    if self._delay_s > (CALM_S if crowded else BUSY_S):
+                        self._crowded_until = now + PATIENCE_S
                     return False
             self._inside += 1
             return True

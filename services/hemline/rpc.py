@@ -27,6 +27,7 @@ from hemline.door import Door, Registrar
 from hemline.errors import InvalidInputError
 from hemline.gate import FEW, FEW_WAITING
 from hemline.statuses import error_from
+from hemline.taking_calls import start_taking
 from hemline.tls import ClientTls, ServerTlsSettings, server_tls
 
 logger = logging.getLogger(__name__)
@@ -114,7 +115,6 @@ class Server:
         self._server = grpc.server(
             self._threads,
             handlers=[self._door],
-            maximum_concurrent_rpcs=self._door.too_many,
             options=_server_options(settings),
         )
         self._health = _Health(asyncio.get_running_loop())
@@ -141,7 +141,7 @@ class Server:
         whatever the settings' `max_in_flight`.
         """
         most, few = (0, FEW_WAITING) if mostly_waits else (self._max_in_flight, FEW)
-        register(servicer, Registrar(self._door, most, few))
+        register(servicer, Registrar(self._door, self._server, most, few))
         self._names.append(name)
 
     async def start(self) -> None:
@@ -159,7 +159,7 @@ class Server:
             raise OSError(f"cannot listen on {self._address}: {error}") from error
         for name in ("", LIVENESS, *self._names):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        self._server.start()
+        start_taking(self._server, self._door)
 
     async def stop(self, grace_s: float = 5.0) -> None:
         """Report NOT_SERVING, let running calls finish, then close."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hemline.gate import BUSY_S, FEW, FEW_WAITING, PATIENCE_S, Gate
+from hemline.gate import BUSY_S, CALM_S, FEW, FEW_WAITING, PATIENCE_S, Gate
 
 MOST = 24
 
@@ -38,11 +38,39 @@ def is_busy(gate: Gate) -> None:
 
 
 def test_a_burst_is_let_in_up_to_the_most_and_no_further(gate: Gate) -> None:
-    is_busy(gate)
     fill(gate, MOST)
     assert not gate.enter()
     gate.leave()
     assert gate.enter() and not gate.enter()
+
+
+def test_after_a_burst_that_was_too_large_no_more_than_a_few_are_let_in(gate: Gate) -> None:
+    """Without waiting to see whether so many stand: the last of a full house waits long enough."""
+    is_busy(gate)
+    fill(gate, MOST)
+    assert not gate.enter() and gate.limit == FEW
+    for _ in range(MOST - FEW):
+        gate.leave()
+        assert not gate.enter()
+    gate.leave()
+    assert gate.enter() and not gate.enter()
+
+
+def test_a_crowd_ends_when_nobody_was_refused_for_a_while_or_the_loop_has_nothing_to_do(
+    gate: Gate, clock: Clock
+) -> None:
+    is_busy(gate)
+    fill(gate, MOST)
+    assert not gate.enter()
+    clock.now += 0.9 * PATIENCE_S
+    assert not gate.enter()
+    clock.now += 0.9 * PATIENCE_S
+    assert gate.limit == FEW
+    for _ in range(100):
+        gate.began(CALM_S / 3)
+    assert not gate.enter()
+    clock.now += 0.2 * PATIENCE_S
+    assert gate.limit == MOST
 
 
 def test_a_queue_that_stands_lets_in_no_more_than_a_few(gate: Gate, clock: Clock) -> None:
