@@ -104,6 +104,27 @@ def _measure(
     report: RetrievalReport,
 ) -> None:
     place = rng.permutation(len(vectors.items))
+    _compare(vectors, plan, place, say, report)
+    if not plan.upserting:
+        return
+    flat = FaissFlat(vectors.items)
+    cells = [(f, b, plan.rounds_of(b)) for f in plan.filters for b in plan.batches]
+    for kind in OURS:
+        if kind in plan.indexes and not (kind in _GRAPHS and _too_large(vectors, plan)):
+            live = LiveBench(vectors, kind, place, plan.upserting, plan.live_s, plan.seed)
+            for row, detail in bench_live(live, flat, cells, say):
+                report.rows.append(row)
+                report.details.append(detail)
+
+
+def _compare(
+    vectors: VectorSet,
+    plan: RetrievalPlan,
+    place: np.typing.NDArray[np.int64],
+    say: Callable[[str], None],
+    report: RetrievalReport,
+) -> None:
+    """Ours beside others', with the same vectors, which stay as they are."""
     contenders = _contenders(vectors, plan, place, say)
     for share in plan.filters:
         allowed = None if share == 1.0 else place < max(1, round(share * len(place)))
@@ -135,16 +156,6 @@ def _measure(
     if plan.equal_recall:
         several = [each for each, _ in contenders if each.name in _APPROXIMATE]
         report.equal_recall.extend(equal_recall(vectors, several, plan.rounds, say))
-    if plan.upserting:
-        flat = contenders[0][0]
-        del contenders
-        cells = [(f, b, plan.rounds_of(b)) for f in plan.filters for b in plan.batches]
-        for kind in OURS:
-            if kind in plan.indexes and not (kind in _GRAPHS and _too_large(vectors, plan)):
-                live = LiveBench(vectors, kind, place, plan.upserting, plan.live_s, plan.seed)
-                for row, detail in bench_live(live, flat, cells, say):
-                    report.rows.append(row)
-                    report.details.append(detail)
 
 
 def _too_large(vectors: VectorSet, plan: RetrievalPlan) -> bool:
