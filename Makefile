@@ -37,6 +37,8 @@ install: .venv/.installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@# Compiled here once; else every process of a first start would do it at the same time.
+	$(BIN)/python -c 'import hemline.gateway.recommend, hemline.reranker.rerank, hemline.retrieval.index'
 	@touch $@
 
 demo: install

@@ -7,7 +7,9 @@ compiles (https://numba.readthedocs.io/en/stable/reference/pysupported.html).
 
 Argument types are said with each function, so that everything is compiled when its module is
 imported, never during a request; another type of argument raises TypeError. What was compiled is
-kept beside the source, or in NUMBA_CACHE_DIR, for the processes and starts to come.
+kept beside the source, or in NUMBA_CACHE_DIR, for the processes and starts to come. Numba notices
+when a function's own module has changed, not when another one has whose function it calls: after
+changing `vector_rows.dot`, say, delete the `*.nbi` files, as `make clean` does.
 """
 
 from __future__ import annotations
