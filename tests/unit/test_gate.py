@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import heapq
+
+import numpy as np
 import pytest
 
-from hemline.gate import BUSY_S, CALM_S, FEW, FEW_WAITING, PATIENCE_S, Gate
+from hemline.gate import BUSY_S, CALM_S, CROWD_S, FEW, FEW_WAITING, STANDS_S, Gate
 
 MOST = 24
+SERVICE_S = 0.0024
 
 
 class Clock:
@@ -62,21 +66,21 @@ def test_a_crowd_ends_when_nobody_was_refused_for_a_while_or_the_loop_has_nothin
     is_busy(gate)
     fill(gate, MOST)
     assert not gate.enter()
-    clock.now += 0.9 * PATIENCE_S
+    clock.now += 0.9 * CROWD_S
     assert not gate.enter()
-    clock.now += 0.9 * PATIENCE_S
+    clock.now += 0.9 * CROWD_S
     assert gate.limit == FEW
     for _ in range(100):
         gate.began(CALM_S / 3)
     assert not gate.enter()
-    clock.now += 0.2 * PATIENCE_S
+    clock.now += 0.2 * CROWD_S
     assert gate.limit == MOST
 
 
 def test_a_queue_that_stands_lets_in_no_more_than_a_few(gate: Gate, clock: Clock) -> None:
     is_busy(gate)
     fill(gate, FEW + 3)
-    clock.now += PATIENCE_S + 0.001
+    clock.now += STANDS_S + 0.001
     assert not gate.enter() and gate.limit == FEW
     for _ in range(3):
         gate.leave()
@@ -89,7 +93,7 @@ def test_a_queue_that_empties_again_does_not_stand(gate: Gate, clock: Clock) -> 
     is_busy(gate)
     for _ in range(10):
         fill(gate, FEW + 3)
-        clock.now += 0.8 * PATIENCE_S
+        clock.now += 0.8 * STANDS_S
         for _ in range(FEW + 3):
             gate.leave()
     fill(gate, MOST)
@@ -100,10 +104,10 @@ def test_when_nothing_was_refused_for_a_while_bursts_are_let_in_again(
 ) -> None:
     is_busy(gate)
     fill(gate, FEW)
-    clock.now += PATIENCE_S + 0.001
+    clock.now += STANDS_S + 0.001
     assert not gate.enter()
     gate.leave()
-    clock.now += PATIENCE_S + 0.001
+    clock.now += CROWD_S + 0.001
     assert gate.limit == MOST
     fill(gate, MOST - FEW + 1)
 
@@ -114,7 +118,7 @@ def test_calls_that_wait_for_a_log_and_not_for_the_processor_are_no_queue(
     for _ in range(50):
         gate.began(BUSY_S / 5)
     fill(gate, FEW)
-    clock.now += 10 * PATIENCE_S
+    clock.now += 10 * STANDS_S
     fill(gate, MOST - FEW)
     assert not gate.enter()
 
@@ -130,5 +134,41 @@ def test_a_thousand_events_a_second_that_wait_for_the_log_are_let_in_by_a_busy_p
         gate.leave()
         assert gate.enter()
     fill(gate, 192 - 20)
-    clock.now += PATIENCE_S + 0.001
+    clock.now += STANDS_S + 0.001
     assert not gate.enter() and gate.limit == FEW_WAITING
+
+
+def test_a_gateway_that_is_nine_tenths_busy_refuses_less_than_one_in_a_hundred() -> None:
+    refused, _ = simulated(load=0.9)
+    assert refused < 0.01
+
+
+def test_at_five_times_the_load_the_accepted_wait_no_more_than_three_times_as_long() -> None:
+    _, unloaded_s = simulated(load=0.25)
+    refused, accepted_s = simulated(load=5)
+    assert accepted_s <= 3 * unloaded_s
+    assert refused == pytest.approx(0.8, abs=0.01)  # nor does it wait for calls
+
+
+def simulated(load: float) -> tuple[float, float]:
+    """Of Poisson arrivals over 30 s at one processor, in turn, the share refused and the 99th
+    percentile of the seconds that the others took. load: offered, of what can be answered."""
+    rng, clock = np.random.default_rng(1), Clock()
+    gate = Gate(MOST, clock=clock)
+    calls = int(30 * load / SERVICE_S)
+    arrivals = clock.now + np.sort(rng.uniform(0, 30, calls))
+    services = rng.gamma(8, SERVICE_S / 8, calls)
+    due: list[tuple[float, float | None]] = []  # what happens when; None: a call leaves
+    free_at, took = 0.0, []
+    for arrival, service in zip(arrivals.tolist(), services.tolist(), strict=True):
+        while due and due[0][0] <= arrival:
+            clock.now, waited = heapq.heappop(due)
+            gate.leave() if waited is None else gate.began(waited)
+        clock.now = arrival
+        if gate.enter():
+            begins = max(arrival + 0.0005, free_at)
+            free_at = begins + service
+            heapq.heappush(due, (begins, begins - arrival))
+            heapq.heappush(due, (free_at + 0.001, None))
+            took.append(free_at + 0.001 - arrival)
+    return 1 - len(took) / calls, float(np.percentile(took, 99))

@@ -50,8 +50,8 @@ class Config(ServerSettings, ClientTlsSettings):
     reranker: str = ""  # address of a reranker process; empty: inside this one
     watched_share: float = 0.01  # of the searches in this process, worked out again
     search_threads: int = 1
-    # In a burst. At 3 ms each, the last of so many waits 50 ms.
-    max_in_flight: int = field(default=16, kw_only=True)
+    # In a burst. At 2 ms each, the last of so many waits 50 ms.
+    max_in_flight: int = field(default=24, kw_only=True)
     one_core: bool = field(default=True, kw_only=True)  # see hemline.one_core
     snapshots: Path | None = None  # folder for snapshots of the live items; None: none are written
     # Without the event log a gateway starts all the same, after so long, and may show old items.
