@@ -109,9 +109,11 @@ class Follower:
         if self._snapshots is None or self._offsets == self._saved:
             return
         offsets = dict(self._offsets)
-        snapshot = Snapshot(self._identity, offsets, self._items.changes())
+        snapshots, changes = self._snapshots, self._items.later_changes()
         try:
-            await asyncio.to_thread(self._snapshots.save, snapshot)
+            await asyncio.to_thread(
+                lambda: snapshots.save(Snapshot(self._identity, offsets, changes()))
+            )
             self._saved = offsets
         except OSError as error:
             metrics.LIVE_SNAPSHOTS.labels("failed").inc()

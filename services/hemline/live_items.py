@@ -14,7 +14,7 @@ grows.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -391,18 +391,12 @@ class LiveItems:
 
     def changes(self) -> list[Change]:
         """What it takes to get from the release to the present view, one change an item."""
-        view = self.view
-        rows = np.flatnonzero((view.slot_of >= 0) | ~view.alive).tolist()
-        found = [self._change_of(row, view) for row in rows]
-        gone = self._orders.keys() - {change.item_id for change in found}
-        return found + [Change(i, None, order=self._orders[i]) for i in sorted(gone)]
+        return self.later_changes()()
 
-    def _change_of(self, row: int, view: LiveView) -> Change:
-        item_id, slot = view.item_ids[row], int(view.slot_of[row])
-        order = self._orders.get(item_id, UNKNOWN)
-        if not view.alive[row]:
-            return Change(item_id, None, order=order)
-        return view.with_vectors_of(row, view.changed.items[slot], order)
+    def later_changes(self) -> Callable[[], list[Change]]:
+        """What gives `changes` as they are now, later and in any thread: of many, it takes long."""
+        view, orders = self.view, dict(self._orders)
+        return lambda: _changes(view, orders)
 
     def _is_news(self, change: Change) -> bool:
         known = self._orders.get(change.item_id, UNKNOWN)
@@ -438,6 +432,20 @@ class LiveItems:
             self._changed.columns(),
             old._base_masks,
         )
+
+
+def _changes(view: LiveView, orders: Mapping[str, int]) -> list[Change]:
+    """orders: the newest of each item that changed."""
+    found = []
+    for row in np.flatnonzero((view.slot_of >= 0) | ~view.alive).tolist():
+        item_id, slot = view.item_ids[row], int(view.slot_of[row])
+        order = orders.get(item_id, UNKNOWN)
+        if view.alive[row]:
+            found.append(view.with_vectors_of(row, view.changed.items[slot], order))
+        else:
+            found.append(Change(item_id, None, order=order))
+    gone = orders.keys() - {change.item_id for change in found}
+    return found + [Change(item_id, None, order=orders[item_id]) for item_id in sorted(gone)]
 
 
 def _grown(array: A, rows: int, fill: object) -> A:
