@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,7 @@ from prometheus_client import Counter
 from hemline import metrics
 from hemline.boundary import Blocking, Boundary, Call, RefusedError, Streamed, Unary
 from hemline.gate import Gate
+from hemline.taking_calls import REFUSED
 
 Handler = Any  # grpc.RpcMethodHandler, which is generic in the stubs alone
 
@@ -35,6 +37,14 @@ MAX_STREAMS = 128  # open at a time, of all methods; each holds two threads
 _CALL_THREADS = 3 * MAX_CALLS  # they are started when they are needed
 _UNREAD = 64  # messages of a stream that may lie here unread
 _NO_DEADLINE_S = 1e9  # gRPC gives centuries to a caller without a deadline
+
+
+@dataclass(frozen=True)
+class _Entrance:
+    """What lets the calls of a method in, and counts those that it does not."""
+
+    gate: Gate
+    refused: Counter
 
 
 class _Through(ThreadPoolExecutor):
@@ -83,8 +93,7 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         self._boundary = boundary
         self._loop = loop
         self._room = threading.Event()
-        self._gates: dict[str, Gate] = {}
-        self._refused: dict[str, Counter] = {}
+        self._entrances: dict[str, _Entrance] = {}
         self._call_threads = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="call")
         self._stream_threads = ThreadPoolExecutor(2 * MAX_STREAMS, thread_name_prefix="stream")
         self._streams = Gate(MAX_STREAMS, few=MAX_STREAMS)
@@ -95,10 +104,10 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 
     def lets_in(self, method: str) -> bool:
         """Count a call of "/package.Service/Method" in, or as refused; of others, none is."""
-        gate = self._gates.get(method)
-        if gate is None or gate.enter():
+        entrance = self._entrances.get(method)
+        if entrance is None or entrance.gate.enter():
             return True
-        self._refused[method].inc()
+        entrance.refused.inc()
         return False
 
     def wait_for_room(self, most_s: float) -> None:
@@ -126,31 +135,33 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
 
     def _method(self, name: str, handler: Any, most: int, few: int) -> Handler:
         decode, encode = handler.request_deserializer, _encoded_by(handler.response_serializer)
+        gate = (
+            Gate(min(most or MAX_CALLS, MAX_CALLS), few) if handler.unary_unary else self._streams
+        )
+        entrance = _Entrance(gate, metrics.REQUESTS.labels(name, "RESOURCE_EXHAUSTED"))
         if handler.unary_unary:
-            gate = Gate(min(most or MAX_CALLS, MAX_CALLS), few)
             method = handler.unary_unary
             behave = (
-                self._unary(self._boundary.unary(name, method, decode), gate)
+                self._unary(self._boundary.unary(name, method, decode), entrance)
                 if inspect.iscoroutinefunction(method)
                 else self._blocking(self._boundary.blocking(name, method, decode), gate)
             )
             accept = grpc.unary_unary_rpc_method_handler(behave, response_serializer=encode)
         elif handler.stream_unary:
-            gate = self._streams
             answer = self._boundary.streamed(name, handler.stream_unary, decode)
-            behave = self._streamed(answer, gate)
+            behave = self._streamed(answer, entrance)
             accept = grpc.stream_unary_rpc_method_handler(behave, response_serializer=encode)
         else:
             raise TypeError(f"{name} streams its answer")
-        self._gates[f"/{name}"] = gate
-        self._refused[f"/{name}"] = metrics.REQUESTS.labels(name, "RESOURCE_EXHAUSTED")
+        self._entrances[f"/{name}"] = entrance
         return accept
 
-    def _unary(self, answer: Unary, gate: Gate) -> Any:
+    def _unary(self, answer: Unary, entrance: _Entrance) -> Any:
         def behave(request: bytes, context: grpc.ServicerContext) -> Any:
-            return self._wait_for(answer(request, _call_of(context)), context, gate)
+            call = _call_of(context)
+            return self._wait_for(lambda: answer(request, call), context, entrance)
 
-        behave.experimental_thread_pool = _Through(gate, self._call_threads, self._room)  # type: ignore[attr-defined]
+        behave.experimental_thread_pool = _Through(entrance.gate, self._call_threads, self._room)  # type: ignore[attr-defined]
         return behave
 
     def _blocking(self, answer: Blocking, gate: Gate) -> Any:
@@ -164,25 +175,33 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         behave.experimental_thread_pool = _Through(gate, self._call_threads, self._room)  # type: ignore[attr-defined]
         return behave
 
-    def _streamed(self, answer: Streamed, gate: Gate) -> Any:
+    def _streamed(self, answer: Streamed, entrance: _Entrance) -> Any:
         def behave(requests: Iterator[bytes], context: grpc.ServicerContext) -> Any:
             messages = _Messages(self._loop)
             self._stream_threads.submit(messages.take_from, requests)
+            call = _call_of(context)
             try:
-                return self._wait_for(answer(messages.all(), _call_of(context)), context, gate)
+                return self._wait_for(lambda: answer(messages.all(), call), context, entrance)
             finally:
                 messages.close()
 
-        behave.experimental_thread_pool = _Through(gate, self._stream_threads, self._room)  # type: ignore[attr-defined]
+        behave.experimental_thread_pool = _Through(entrance.gate, self._stream_threads, self._room)  # type: ignore[attr-defined]
         return behave
 
-    def _wait_for(self, answer: Awaitable[Any], context: grpc.ServicerContext, gate: Gate) -> Any:
+    def _wait_for(
+        self,
+        answer: Callable[[], Awaitable[Any]],
+        context: grpc.ServicerContext,
+        entrance: _Entrance,
+    ) -> Any:
         """Answer on the loop and wait in this thread. A caller that goes away cancels it."""
         let_in = time.perf_counter()
 
         async def begin() -> Any:
-            gate.began(time.perf_counter() - let_in)
-            return await answer
+            if not entrance.gate.begins(time.perf_counter() - let_in):
+                entrance.refused.inc()
+                raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, REFUSED)
+            return await answer()
 
         future = asyncio.run_coroutine_threadsafe(begin(), self._loop)
         context.add_callback(partial(_cancel, future))

@@ -5,7 +5,8 @@ in it (Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 2012; Maurer, 
 Queue 2015). So a burst is let in up to `most` calls. When it is larger, or when `few` or more calls
 have been under way all the time for `STANDS_S`, and the event loop takes long to begin with one, so
 that they wait for the processor and not for a store or a log, then no more than `few` are let in
-until that has ended: until for `CROWD_S` nobody had to be refused.
+until that has ended: until for `CROWD_S` nobody had to be refused. Of those let in before, the ones
+that wait for longer than `LATE_S` are refused too when their turn comes.
 
 The times were chosen with simulated calls of 2.4 ms, of Poisson arrivals, as in the tests: offered
 five times what can be answered, the 99th percentile of those let in is 17 ms (36 if a crowd is only
@@ -27,6 +28,7 @@ FEW_WAITING = 48
 STANDS_S = 1.0
 CROWD_S = 0.05
 BUSY_S = 0.003  # a loop that is not busy begins within a tenth of this
+LATE_S = 0.025  # so long the last of a burst may have waited, if it was the beginning of a crowd
 CALM_S = 0.001  # in which a loop begins that has been busy, and is not any more
 _SMOOTHING = 0.1
 
@@ -67,9 +69,12 @@ class Gate:
             self._inside += 1
             return True
 
-    def began(self, delay_s: float) -> None:
-        """A call was begun so many seconds after it had been let in. On one thread only."""
+    def begins(self, delay_s: float) -> bool:
+        """Whether a call that the loop has come round to, so many seconds after it was let in, is
+        to be answered: not if it waited for long in what turned out to be a crowd. On one thread
+        only."""
         self._delay_s += _SMOOTHING * (delay_s - self._delay_s)
+        return delay_s < LATE_S or self._clock() >= self._crowded_until
 
     def leave(self) -> None:
         """Count a call out that was let in."""

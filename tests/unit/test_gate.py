@@ -7,7 +7,7 @@ import heapq
 import numpy as np
 import pytest
 
-from hemline.gate import BUSY_S, CALM_S, CROWD_S, FEW, FEW_WAITING, STANDS_S, Gate
+from hemline.gate import BUSY_S, CALM_S, CROWD_S, FEW, FEW_WAITING, LATE_S, STANDS_S, Gate
 
 MOST = 24
 SERVICE_S = 0.0024
@@ -38,7 +38,7 @@ def fill(gate: Gate, calls: int) -> None:
 
 def is_busy(gate: Gate) -> None:
     for _ in range(50):
-        gate.began(3 * BUSY_S)
+        gate.begins(3 * BUSY_S)
 
 
 def test_a_burst_is_let_in_up_to_the_most_and_no_further(gate: Gate) -> None:
@@ -71,10 +71,23 @@ def test_a_crowd_ends_when_nobody_was_refused_for_a_while_or_the_loop_has_nothin
     clock.now += 0.9 * CROWD_S
     assert gate.limit == FEW
     for _ in range(100):
-        gate.began(CALM_S / 3)
+        gate.begins(CALM_S / 3)
     assert not gate.enter()
     clock.now += 0.2 * CROWD_S
     assert gate.limit == MOST
+
+
+def test_of_a_burst_that_began_a_crowd_those_that_wait_for_long_are_refused(
+    gate: Gate, clock: Clock
+) -> None:
+    is_busy(gate)
+    fill(gate, MOST)
+    assert gate.begins(2 * LATE_S)  # a burst, and no more than that
+    assert not gate.enter()
+    assert gate.begins(0.9 * LATE_S)
+    assert not gate.begins(1.1 * LATE_S)
+    clock.now += CROWD_S + 0.001
+    assert gate.begins(1.1 * LATE_S)
 
 
 def test_a_queue_that_stands_lets_in_no_more_than_a_few(gate: Gate, clock: Clock) -> None:
@@ -116,7 +129,7 @@ def test_calls_that_wait_for_a_log_and_not_for_the_processor_are_no_queue(
     gate: Gate, clock: Clock
 ) -> None:
     for _ in range(50):
-        gate.began(BUSY_S / 5)
+        gate.begins(BUSY_S / 5)
     fill(gate, FEW)
     clock.now += 10 * STANDS_S
     fill(gate, MOST - FEW)
@@ -163,7 +176,7 @@ def simulated(load: float) -> tuple[float, float]:
     for arrival, service in zip(arrivals.tolist(), services.tolist(), strict=True):
         while due and due[0][0] <= arrival:
             clock.now, waited = heapq.heappop(due)
-            gate.leave() if waited is None else gate.began(waited)
+            gate.leave() if waited is None else gate.begins(waited)
         clock.now = arrival
         if gate.enter():
             begins = max(arrival + 0.0005, free_at)
