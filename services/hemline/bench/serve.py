@@ -14,7 +14,8 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -83,20 +84,27 @@ class AnswerSample:
 
 @dataclass(frozen=True)
 class Phase:
-    """name: for people. cpu: None where the servers are not on this machine."""
+    """name: for people. cpu: None where the servers are not on this machine. in_flight: callers, 0
+    where calls came by a schedule."""
 
     name: str
     load: LoadFigures
     cpu: CpuUse | None
     sample: AnswerSample | None = None
+    in_flight: int = 0
 
 
 @dataclass(frozen=True)
 class Overload:
-    """Shares and ratios of what `phase` measured to what the cluster can do and does when alone."""
+    """Shares and ratios of what `phase` measured to what the cluster can do and does when alone.
+
+    peak_beside_per_s: measured just before and after, for machines change their speed within
+    minutes; the rate offered is a multiple of the one before.
+    """
 
     phase: Phase
     times_peak: float
+    peak_beside_per_s: float
     goodput_share: float
     accepted_p99_to_alone: float
     accepted_p99_to_quarter: float
@@ -167,7 +175,7 @@ async def bench_serve(
             for rate in plan.rates
         ]
         empty = {kind: await _empty(kind, QUARTER * peak, bench) for kind in KINDS}
-        overload = await _overload(bench, peak, closed[0], quarter) if plan.overload else None
+        overload = await _overload(bench, highest, closed[0], quarter) if plan.overload else None
     base_ms = empty["sync"].load.answered.p50_ms
     return ServeReport(
         peak_per_s=peak,
@@ -207,14 +215,19 @@ class _Bench:
         best, without_gain = 0.0, 0
         for in_flight in _IN_FLIGHT:
             name = f"{in_flight} in flight" if in_flight > 1 else "alone"
-            seconds = max(1.0, self.plan.seconds / 2)
-            phases.append(await self._phase(name, self._closed(in_flight, seconds)))
+            phases.append(await self.closed(name, in_flight))
             rate = phases[-1].load.answered_per_s
             without_gain = 0 if rate > best * _WORTH_MORE_CALLERS else without_gain + 1
             best = max(best, rate)
             if without_gain == _MOST_WITHOUT_GAIN:
                 break
         return phases
+
+    async def closed(self, name: str, in_flight: int) -> Phase:
+        """So many callers, each asking again as soon as it has its answer."""
+        seconds = max(1.0, self.plan.seconds / 2)
+        work = partial(closed_loop, self.call, self.requests, in_flight, seconds)
+        return replace(await self._phase(name, work), in_flight=in_flight)
 
     async def open(self, name: str, rate_per_s: float) -> Phase:
         """Poisson arrivals at a rate."""
@@ -230,9 +243,6 @@ class _Bench:
             )
         await offer(max(WARM_UP_S, 10 / rate_per_s))
         return await self._phase(name, lambda: offer(self.plan.seconds))
-
-    def _closed(self, in_flight: int, seconds: float) -> Callable[[], Awaitable[Calls]]:
-        return lambda: closed_loop(self.call, self.requests, in_flight, seconds)
 
     async def _phase(self, name: str, work: Callable[[], Awaitable[Calls]]) -> Phase:
         before = read_cpu(self.servers) if self.servers else None
@@ -273,14 +283,19 @@ async def _empty(kind: str, rate_per_s: float, bench: _Bench) -> Phase:
             return await empty.open(f"empty {kind} server", rate_per_s)
 
 
-async def _overload(bench: _Bench, peak: float, alone: Phase, quarter: Phase) -> Overload:
+async def _overload(bench: _Bench, highest: Phase, alone: Phase, quarter: Phase) -> Overload:
     times = bench.plan.overload
-    phase = await bench.open(f"{times:g} x peak", times * peak)
+    before = await bench.closed(f"{highest.name}, before", highest.in_flight)
+    peak = before.load.answered_per_s
+    phase = await bench.open(f"{times:g} x {peak:,.0f}/s", times * peak)
+    after = await bench.closed(f"{highest.name}, after", highest.in_flight)
+    beside = (peak + after.load.answered_per_s) / 2
     accepted_ms = phase.load.answered.p99_ms
     return Overload(
         phase=phase,
         times_peak=times,
-        goodput_share=round(phase.load.answered_per_s / peak, 4),
+        peak_beside_per_s=round(beside, 1),
+        goodput_share=_ratio(phase.load.answered_per_s, beside),
         accepted_p99_to_alone=_ratio(accepted_ms, alone.load.answered.p99_ms),
         accepted_p99_to_quarter=_ratio(accepted_ms, quarter.load.answered.p99_ms),
     )
