@@ -62,6 +62,17 @@ async def test_everyone_gets_the_answer_to_their_own_queries(queue: SearchQueue)
     assert len(gate.batches) == 2 and len(gate.batches[1]) == 18, "they did not share a pass"
 
 
+async def test_a_batch_is_no_larger_than_what_makes_it_cheaper() -> None:
+    queue, gate = SearchQueue(max_batch=4), Gate()
+    first = await busy(gate, queue)
+    waiting = [asyncio.create_task(queue.search(gate, [query(n)], 10.0)) for n in range(10)]
+    await asyncio.sleep(0)
+    gate.open.set()
+    await asyncio.gather(first, *waiting)
+    assert [len(batch) for batch in gate.batches[1:]] == [4, 4, 2]
+    queue.close()
+
+
 async def test_tenants_take_turns(queue: SearchQueue) -> None:
     gate = Gate()
     first = await busy(gate, queue)

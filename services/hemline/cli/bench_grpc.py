@@ -64,6 +64,7 @@ def run(args: Args) -> int:
         raise InvalidInputError("-k", f"{args.k} is outside 1..1000")
     drawn = _size(args.drawn)
     releases: Path = args.home / "releases"
+    args.home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.home, prefix="bench-") as scratch:
         if drawn:
             items, dim = drawn

@@ -62,7 +62,7 @@ class FlatRetrieval:
         self.indexes = checked_settings(indexes, threads)
         live = LiveItems(items) if isinstance(items, Release) else items
         self._watch = RecallWatch(watched_share) if watched_share else None
-        self._queue = SearchQueue(threads, gather_ms, max_waiting)
+        self._queue = SearchQueue(threads, gather_ms, max_waiting, self.indexes.at_once)
         self._fold_after = fold_after
         self._current = self.load(live)
         self._loaded = {live.release.id: self._current}

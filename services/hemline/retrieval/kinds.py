@@ -27,7 +27,9 @@ from hemline.retrieval.faiss_seam import GpuKind, check_gpu
 from hemline.retrieval.gpu_faiss import GpuFaissIndex
 from hemline.retrieval.gpu_scan import TorchScan, require_torch
 from hemline.retrieval.interface import Batches, Index
+from hemline.retrieval.queue import MAX_BATCH
 from hemline.retrieval.spectral import SpectralIndex, head_of
+from hemline.retrieval.spectral_scan import TOGETHER
 from hemline.vectors import F32
 
 CpuKind = Literal["exact", "spectral", "int8", "fp16", "flat", "hnsw", "ivf", "ivfpq"]
@@ -59,6 +61,12 @@ class IndexSettings:
     @property
     def on_gpu(self) -> bool:
         return self.device == "cuda"
+
+    @property
+    def at_once(self) -> int:
+        """Queries, up to which a batch gets cheaper by the query; with more, those that are
+        answered would only wait for the others."""
+        return MAX_BATCH if self.on_gpu or self.kind == "flat" else TOGETHER
 
 
 @dataclass(frozen=True)

@@ -43,12 +43,19 @@ class _Search:
 class SearchQueue:
     """threads: that own the indexes, one where an index is not safe for concurrent readers.
 
-    max_waiting: searches, beyond them OverloadedError.
+    max_waiting: searches, beyond them OverloadedError. max_batch: queries.
     """
 
-    def __init__(self, threads: int = 1, gather_ms: float = 1.0, max_waiting: int = 1024) -> None:
+    def __init__(
+        self,
+        threads: int = 1,
+        gather_ms: float = 1.0,
+        max_waiting: int = 1024,
+        max_batch: int = MAX_BATCH,
+    ) -> None:
         self._gather_s = gather_ms / 1000
         self._max_waiting = max_waiting
+        self._max_batch = max_batch
         self._changed = threading.Condition()  # guards what follows
         self._by_tenant: OrderedDict[str, deque[_Search]] = OrderedDict()
         self._waiting = 0
@@ -138,7 +145,7 @@ class SearchQueue:
                     break
             batch: list[_Search] = []
             queries = 0
-            while self._by_tenant and queries < MAX_BATCH:
+            while self._by_tenant and queries < self._max_batch:
                 tenant, searches = self._by_tenant.popitem(last=False)
                 search = searches.popleft()
                 if searches:
