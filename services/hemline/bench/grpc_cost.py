@@ -29,7 +29,7 @@ from hemline.gateway.remotes import RemoteRetrieval
 from hemline.live_items import LiveItems
 from hemline.local.child import Child, ChildSpec
 from hemline.local.health import grpc_health_url
-from hemline.local.plan import HOST, ONE_THREAD
+from hemline.local.plan import HOST, ONE_THREAD, TAKER_READS
 from hemline.local.ports import choose_ports
 from hemline.releases import Release, open_release
 from hemline.retrieval.index import FlatRetrieval
@@ -150,7 +150,7 @@ async def _start_server(plan: GrpcPlan, stack: AsyncExitStack) -> Child:
         argv=tuple(command),
         address=address,
         health=(grpc_health_url(address, None),),
-        env=ONE_THREAD,
+        env={**ONE_THREAD, **TAKER_READS},
     )
     plan.logs.mkdir(parents=True, exist_ok=True)
     child = Child(spec, plan.logs / "bench-retrieval.log")

@@ -23,8 +23,8 @@ HOST = "127.0.0.1"
 # other's way.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
-# gRPC reads connections in threads of its own, each call wakes two or three of them, and the
-# gateway's are all on one core. Without them, the thread that takes calls reads them itself.
+# gRPC reads connections in threads of its own, each call wakes two or three of them, and those of
+# who answers are all on one core. Without them, the thread that takes calls reads them itself.
 TAKER_READS = {"GRPC_EXPERIMENTS": "-event_engine_listener", "GRPC_POLL_STRATEGY": "poll"}
 
 
@@ -85,7 +85,8 @@ def plan_cluster(
     if split:
         for name in ("retrieval", "reranker"):
             follows = [*log, *live] if name == "retrieval" else ["--releases", str(releases)]
-            specs.append(_service(name, ports, follows, tls, backing.env))
+            env = {**TAKER_READS, **backing.env}
+            specs.append(_service(name, ports, follows, tls, env))
             apart += [f"--{name}", where[name]]
     specs.append(_service("updater", ports, [*stores, *encoders], tls, backing.env))
     specs.append(_service("indexer", ports, [*log, *encoders], tls, backing.env))
