@@ -180,11 +180,6 @@ class LiveView:
         """As the release's."""
         return self.release.untouched(rows)
 
-    @cached_property
-    def item_tower(self) -> F32 | RowVectors:
-        """Tower vectors by row, unit norm."""
-        return self.vectors("tower")
-
     def vectors(self, space: Space) -> F32 | RowVectors:
         """By row, unit norm; of the space "image" 0 without a photo. Raises ReleaseError for a
         space that the release was made without."""

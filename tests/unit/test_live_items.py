@@ -113,7 +113,7 @@ def assert_view_holds(view: LiveView, there: Expected) -> None:
             item, content, tower = there[name]
             assert view.item(row) == item and view.titles[row] == item.title
             np.testing.assert_array_equal(view.item_content[row], content)
-            np.testing.assert_array_equal(view.item_tower[np.array([row])], tower[None])
+            np.testing.assert_array_equal(view.vectors("tower")[np.array([row])], tower[None])
     rows = np.flatnonzero(view.alive)
     condition = AllOf((InStock(), In("colour", ("red", "mauve"))))
     wanted = [matches(condition, view.item(row)) for row in rows]
@@ -146,7 +146,7 @@ def test_a_view_is_gone_with_its_last_reader(small_release: Release) -> None:
     view = items.view
     assert view.titles[120].startswith("new-0") and view.titles[0]
     assert view.mask(InStock()).any() and view.matching(None).count and view.count
-    assert view.item_tower[0].any() and view.item_content[np.array([120])].any()
+    assert view.vectors("tower")[0].any() and view.item_content[np.array([120])].any()
     gone = weakref.ref(view)
     gc.disable()  # so that nobody looks for cycles
     try:
