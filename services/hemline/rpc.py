@@ -95,7 +95,7 @@ _DEFAULTS = ServerSettings()
 
 
 class Server:
-    """A gRPC server with health: `add` services, `start`, `run_until_signal`.
+    """A gRPC server with health: `add` services, then `run_until_signal`, or `start` and `stop`.
 
     Plaintext or TLS as the settings say; raises InvalidInputError when the certificates they name
     are of no use.
@@ -181,8 +181,10 @@ class Server:
             await asyncio.sleep(self._drain_s)
 
     async def run_until_signal(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain and stop gracefully."""
-        await wait_for_signal()
+        """Start, serve until SIGTERM or SIGINT, then drain and stop. Raises as `start`."""
+        asked = stop_asked()  # before anybody can know that the server is up, and stop it again
+        await self.start()
+        await asked.wait()
         await self.drain()
         await self.stop()
 
@@ -232,13 +234,14 @@ def _server_options(settings: ServerSettings) -> list[tuple[str, int]]:
     return options
 
 
-async def wait_for_signal() -> None:
-    """Return when the process is asked to stop (SIGTERM or SIGINT)."""
+def stop_asked() -> asyncio.Event:
+    """Set when the process is asked to stop (SIGTERM or SIGINT), from this call on; before it,
+    these signals end the process at once."""
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, asked.set)
-    await asked.wait()
+    return asked
 
 
 async def limited(stream: AsyncIterator[T], most: int, field: str) -> AsyncIterator[tuple[int, T]]:

@@ -34,7 +34,7 @@ from hemline.local.die_with_parent import PR_SET_PDEATHSIG
 from hemline.releases import Release, open_release
 from hemline.reranker.rerank import BlendReranker
 from hemline.retrieval.index import FlatRetrieval
-from hemline.rpc import Server, ServerSettings, wait_for_signal
+from hemline.rpc import Server, ServerSettings, stop_asked
 from hemline.updater.update import Updater
 from hemline.user_state import UserStates
 from hemline.v1 import event_pb2_grpc
@@ -86,7 +86,6 @@ async def gateway(log: EventLog, users: UserStates, release: Release, spawn: Spa
     server = Server(f"127.0.0.1:{spawn.port}", ServerSettings())
     register = event_pb2_grpc.add_EventServiceServicer_to_server
     server.add(register, EventServicer(stages, log), "hemline.v1.EventService")
-    await server.start()
     await server.run_until_signal()
     retrieval.close()
 
@@ -96,7 +95,7 @@ async def updater(log: EventLog, users: UserStates, release: Release, spawn: Spa
     stopping = asyncio.Event()
     work = BUGS[spawn.bug].updater(log, users, FakeEncoders(), release)
     updating = asyncio.create_task(work.run(stopping))
-    asked = asyncio.create_task(wait_for_signal())
+    asked = asyncio.create_task(stop_asked().wait())
     await asyncio.wait((updating, asked), return_when=asyncio.FIRST_COMPLETED)
     stopping.set()
     await updating

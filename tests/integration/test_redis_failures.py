@@ -90,6 +90,17 @@ async def applied(users: UserStates, clicks: int) -> Remembered:
             await asyncio.sleep(0.02)
 
 
+async def position(users: UserStates, records: int) -> int:
+    """How far the log is applied, which is stored after the states: waits for so many records."""
+    async with asyncio.timeout(20):
+        while True:
+            progress = await users.progress()
+            assert progress is not None
+            if (reached := sum(progress.positions.values())) >= records:
+                return reached
+            await asyncio.sleep(0.02)
+
+
 async def test_states_that_redis_lost_are_rebuilt_from_the_log_by_themselves(
     redis: RunningRedis, small_release: Release, tmp_path: Path
 ) -> None:
@@ -130,9 +141,7 @@ async def test_a_redis_killed_among_events_applies_none_twice_and_loses_none(
             history, _ = found[user]
             mine = range(place, 600, len(USERS))
             assert [i.occurred_ms for i in history] == [NOW_MS + number for number in mine]
-        progress = await users.progress()
-        assert progress is not None
-        assert sum(progress.positions.values()) == 600
+        assert await position(users, 600) == 600
 
 
 async def test_a_redis_that_hangs_costs_one_timeout_and_then_nothing_until_it_is_back(

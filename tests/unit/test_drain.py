@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from typing import Any
 
 import grpc
@@ -13,6 +15,23 @@ from hemline import rpc
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+ASKED_TO_STOP_AS_SOON_AS_IT_IS_UP = """
+import asyncio, os, signal
+from hemline.rpc import Server
+
+class Server(Server):
+    async def start(self):
+        await super().start()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+async def main():
+    await Server("127.0.0.1:0").run_until_signal()
+    print("stopped")
+
+asyncio.run(main())
+"""
 
 
 async def status(stub: health_pb2_grpc.HealthStub, service: str) -> int:
@@ -43,6 +62,12 @@ async def test_without_a_drain_time_a_server_stops_at_once() -> None:
     async with asyncio.timeout(1):
         await server.drain()
         await server.stop(0)
+
+
+def test_a_server_asked_to_stop_as_soon_as_it_is_up_stops_as_any_other() -> None:
+    command = [sys.executable, "-c", ASKED_TO_STOP_AS_SOON_AS_IT_IS_UP]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "stopped\n"), ended.stderr
 
 
 async def test_calls_take_turns_and_leave_a_server_that_drains() -> None:

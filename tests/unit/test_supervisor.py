@@ -41,8 +41,7 @@ import asyncio, sys
 from hemline.rpc import Server
 async def main():
     server = Server(sys.argv[1])
-    await server.start()
-    print("serving", flush=True)
+    print("began", flush=True)
     await server.run_until_signal()
     print("stopped", flush=True)
 asyncio.run(main())
@@ -217,7 +216,7 @@ async def test_a_killed_process_is_started_again_loudly_and_answers_again(start:
     assert (new.restarts, new.address) == (1, old.address) and new.pid != old.pid
     assert cluster.processes["first"].restarts == 0
     log = log_lines(new)
-    assert sum(line.startswith("==== ") for line in log) == 2 and log.count("serving") == 2
+    assert sum(line.startswith("==== ") for line in log) == 2 and log.count("began") == 2
 
 
 async def test_waits_grow_and_a_process_that_keeps_dying_ends_it_all(

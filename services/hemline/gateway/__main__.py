@@ -100,7 +100,6 @@ async def main(config: Config) -> None:
         await stack.enter_async_context(following(follower))
         await warm_up(stages)
         spare_the_collector()
-        await server.start()
         await server.run_until_signal()
 
 

@@ -32,7 +32,6 @@ async def main(config: Config) -> None:
     )
     serve_metrics(config.metrics_host, config.metrics_port)
     RELEASE.set(release.version)
-    await server.start()
     await server.run_until_signal()
 
 

@@ -87,7 +87,6 @@ async def main(config: Config) -> None:
             RetrievalServicer(retrieval, loader),
             "hemline.v1.RetrievalService",
         )
-        await server.start()
         await server.run_until_signal()
 
 

@@ -13,7 +13,7 @@ from hemline.live_items import LiveItems
 from hemline.metrics import RELEASE, serve_metrics
 from hemline.process import read_config, run_process
 from hemline.releases import open_release
-from hemline.rpc import Server, ServerSettings, wait_for_signal
+from hemline.rpc import Server, ServerSettings, stop_asked
 from hemline.stores import check_user_states, open_event_log, open_user_states
 from hemline.tls import ClientTlsSettings, triton_tls
 from hemline.triton import TritonEncoders
@@ -45,7 +45,7 @@ async def main(config: Config) -> None:
     server = Server(config.address, config)
     serve_metrics(config.metrics_host, config.metrics_port)
     RELEASE.set(release.version)
-    asked = asyncio.create_task(wait_for_signal())
+    asked = asyncio.create_task(stop_asked().wait())
     await server.start()
 
     stopping = asyncio.Event()
