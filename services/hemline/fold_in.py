@@ -7,6 +7,7 @@ Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (I
 Y are all item factors, c = 1 + alpha |w| the confidence, w the item's summed profile weight, and
 the preference p is 1 where w > 0 and 0 where w < 0 (disliked). No user factors are stored anywhere,
 so the answer already knows the last click. Signed confidences carry both: c p = max(c, 0).
+Training scores what it evaluates, and fits the blend to, by the same functions as the reranker.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hemline.compiled import compiled, read, scalar, written
+from hemline.vector_rows import dot
 from hemline.vectors import F32
 
 I32 = npt.NDArray[np.int32]
 F64 = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 
 def gram(item_factors: F32) -> F32:
@@ -146,14 +149,32 @@ def fold_in_many(
     return users
 
 
-def cf_scores(item_factors: F32, user: F32) -> F32:
-    """Predicted preferences, about 0 to 1, NaN for items that no training event ever touched.
+def without_factors(item_factors: F32) -> Mask:
+    """bool (n,): the items that iALS learned nothing of, their factors are zero: no event touched
+    them and no twin lent them any. Compute it once a release."""
+    return ~np.asarray(item_factors.any(axis=1))
 
-    item_factors: float32 (m, f), those of the candidates. user: float32 (f,) or (b, f).
-    Returns float32 (m,) or (b, m). iALS gives an untouched item zero factors; "unknown" keeps a
-    new arrival from being ranked as if everybody had refused it.
+
+@compiled(read("f4", 2), read("b1"), read("i4"), read("f4"))
+def cf_scores(item_factors: F32, unknown: Mask, rows: I32, user: F32) -> F32:
+    """Predicted preferences of one user, about 0 to 1, NaN for items without factors: "unknown"
+    keeps a new arrival from being ranked as if everybody had refused it.
+
+    item_factors: float32 (n, f). unknown: `without_factors(item_factors)`. rows: int32 (m,),
+    below n. user: float32 (f,). Returns float32 (m,).
     """
-    scores = np.asarray(user @ item_factors.T, dtype=np.float32)
-    if not scores.all():  # a touched item may score 0 by chance, so look at the factors
-        scores[..., ~item_factors.any(axis=1)] = np.nan
+    scores = np.empty(len(rows), np.float32)
+    for place in range(len(rows)):
+        row = rows[place]
+        scores[place] = np.nan if unknown[row] else dot(item_factors[row], user)
+    return scores
+
+
+def cf_scores_many(item_factors: F32, users: F32) -> F32:
+    """`cf_scores` of all items for many users: float32 (b, f) to float32 (b, n)."""
+    everything = np.arange(len(item_factors), dtype=np.int32)
+    unknown = without_factors(item_factors)
+    scores = np.empty((len(users), len(item_factors)), dtype=np.float32)
+    for b, user in enumerate(users):
+        scores[b] = cf_scores(item_factors, unknown, everything, user)
     return scores

@@ -10,7 +10,15 @@ from implicit.cpu.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
-from hemline.fold_in import cf_scores, confidence, fold_in, fold_in_many, gram
+from hemline.fold_in import (
+    cf_scores,
+    cf_scores_many,
+    confidence,
+    fold_in,
+    fold_in_many,
+    gram,
+    without_factors,
+)
 from hemline.user_profile import profile_weights
 from hemline_training.ials import IalsConfig, confidences, fit_ials, fold_in_histories
 from hemline_training.interactions import KINDS, Interactions
@@ -69,8 +77,22 @@ def test_confidence_sums_repeated_items_and_signs_dislikes():
 
 def test_items_that_no_event_touched_have_an_unknown_score():
     y = np.float32([[1, 0], [0, 0], [0, 2]])
-    scores = cf_scores(y, np.float32([[0.5, 0.25], [0, 0]]))
+    scores = cf_scores_many(y, np.float32([[0.5, 0.25], [0, 0]]))
     assert np.array_equal(scores, [[0.5, np.nan, 0.5], [0, np.nan, 0]], equal_nan=True)
+
+
+def test_candidates_are_scored_alike_for_one_user_and_for_many():
+    rng = np.random.default_rng(3)
+    y, users = rng.normal(size=(300, 24)), rng.normal(size=(5, 24))
+    y, users = y.astype(np.float32), users.astype(np.float32)
+    y[::7] = 0
+    of_all = cf_scores_many(y, users)
+    rows = rng.choice(300, 80).astype(np.int32)
+    expected = np.where(rows % 7 == 0, np.nan, users @ y[rows].T)
+    for user, scores, wanted in zip(users, of_all, expected, strict=True):
+        found = cf_scores(y, without_factors(y), rows, user)
+        assert np.array_equal(found, scores[rows], equal_nan=True)
+        assert found == pytest.approx(wanted, abs=1e-5, nan_ok=True)
 
 
 def log_of(events, users, items):
@@ -103,7 +125,7 @@ def test_the_missing_item_of_a_block_comes_first():
     y = fit_ials(histories, config)
     users = fold_in_histories(y, histories, config)
     for user in range(40):
-        scores = np.nan_to_num(cf_scores(y, users[user]), nan=-1.0)
+        scores = np.nan_to_num(cf_scores_many(y, users[user : user + 1])[0], nan=-1.0)
         scores[histories.seen[user].indices] = -1.0
         assert scores.argmax() == 5 * (user // 20) + user % 5
 

@@ -207,6 +207,8 @@ async def test_serving_scores_a_list_as_the_release_was_measured(release: Releas
     ranking = await BlendReranker(release).rerank(release.id, asked, 1.0)
     assert ranking.segment == "2-4"
     assert ranking.scores == pytest.approx(expected, abs=1e-4)
+    cf = ranking.parts["cf"].values
+    assert np.array_equal(cf, parts["cf"][0, rows], equal_nan=True), "scored in two ways"
 
 
 def test_the_same_seed_gives_the_same_data_and_the_same_metrics(

@@ -9,7 +9,7 @@ import numpy as np
 
 from hemline.blend import PARTS
 from hemline.catalogue import Catalogue
-from hemline.fold_in import cf_scores
+from hemline.fold_in import cf_scores_many
 from hemline.user_state import MAX_HISTORY
 from hemline.vectors import F32
 from hemline_training.cold_items import Twins, borrow_factors, borrow_neighbours
@@ -100,7 +100,7 @@ def part_scores(models: Models, histories: Histories) -> dict[str, F32]:
     parts = {
         "tower": models.towers.users(profiles) @ models.item_tower.T,
         "content": profiles @ models.content.T,
-        "cf": cf_scores(
+        "cf": cf_scores_many(
             models.cf_factors, fold_in_histories(models.cf_factors, histories, models.ials)
         ),
         "neighbours": np.asarray(

@@ -13,11 +13,9 @@ from hemline.best_first import best_first
 from hemline.blend import blend_scores, segment_of
 from hemline.contracts import Hits, Part, Ranking, RerankRequest, Rows
 from hemline.errors import InvalidInputError, ReleaseError
-from hemline.filters import Mask
-from hemline.fold_in import confidence, fold_in, gram
+from hemline.fold_in import cf_scores, confidence, fold_in, gram, without_factors
 from hemline.neighbours import NeighbourTable
 from hemline.releases import Release
-from hemline.vector_rows import dots
 from hemline.vectors import F32
 
 MAX_HISTORY = 500
@@ -36,9 +34,7 @@ class BlendReranker:
         self._regularisation = float(cf["regularisation"])
         self._factors: F32 = np.ascontiguousarray(release.array("cf_item_factors"))
         self._gram = gram(self._factors)
-        # iALS gives items without events zero factors; "unknown" keeps a new arrival from being
-        # ranked as if everybody had refused it.
-        self._untouched: Mask = ~np.asarray(self._factors.any(axis=1))
+        self._without_factors = without_factors(self._factors)
         self._neighbours = NeighbourTable(
             release.array("neighbours_rows"), release.array("neighbours_scores")
         )
@@ -108,9 +104,7 @@ class BlendReranker:
     def _cf(self, history: Rows, weights: F32, candidates: Rows) -> F32:
         liked, signed = confidence(history, weights, self._alpha)
         user = fold_in(self._factors, self._gram, liked, signed, self._regularisation)
-        scores = dots(self._factors, candidates, user)
-        scores[self._untouched[candidates]] = np.nan
-        return scores
+        return cf_scores(self._factors, self._without_factors, candidates, user)
 
     def _check_release(self, release_id: str) -> None:
         if release_id != self.release.id:
