@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from hemline.catalogue import Item
-from hemline.live_items import Change
+from hemline.live_change import Change
 from hemline.vectors import normalise
 from small_world import CLIP_DIM, TOWER_DIM
 

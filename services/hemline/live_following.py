@@ -18,7 +18,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from hemline import metrics
 from hemline.errors import HemlineError, InvalidInputError, UnavailableError
 from hemline.event_log import VECTORS_TOPIC, EventLog, Reader, Record
-from hemline.live_items import Change, LiveItems
+from hemline.live_change import Change
+from hemline.live_items import LiveItems
 from hemline.live_record import change_from_proto, read_record
 from hemline.live_snapshot import Snapshot, Snapshots
 

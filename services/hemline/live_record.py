@@ -8,7 +8,7 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 
 from hemline.errors import InvalidInputError
-from hemline.live_items import Change
+from hemline.live_change import Change
 from hemline.v1 import common_pb2, retrieval_pb2
 from hemline.vectors import F32, pack_f32, unpack_f32
 from hemline.wire import item_from_proto, item_to_proto

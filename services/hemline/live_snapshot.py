@@ -20,7 +20,7 @@ from pathlib import Path
 
 from hemline import metrics
 from hemline.errors import InvalidInputError
-from hemline.live_items import Change
+from hemline.live_change import Change
 from hemline.live_record import change_from_proto, change_to_proto, read_record
 
 logger = logging.getLogger(__name__)

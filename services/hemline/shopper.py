@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hemline.contracts import NO_ROWS, Rows
-from hemline.live_items import Served
+from hemline.live_view import Served
 from hemline.user_profile import profile_vector, profile_weights
 from hemline.user_state import UserState
 from hemline.vectors import F32

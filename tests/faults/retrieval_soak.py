@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from brute_force import matches
 from hemline.event_log import VECTORS_TOPIC
 from hemline.filters import Filter, In, InStock, Not, Range
-from hemline.live_items import Change
+from hemline.live_change import Change
 from hemline.live_record import change_to_proto, record_key
 from hemline.releases import Release, open_release
 from hemline.rpc import connect

@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from hemline.live_change import Change
 from hemline.live_following import Follower
-from hemline.live_items import Change, LiveItems, LiveView, Matching
+from hemline.live_items import LiveItems
+from hemline.live_view import LiveView, Matching
 from hemline.process import read_config, run_process
 from hemline.retrieval.__main__ import Config, main
 from hemline.retrieval.index import FlatRetrieval

@@ -17,7 +17,8 @@ from hemline.bench.upserting import WRONG, LiveBench, Upserts, bench_live, condi
 from hemline.bench.vector_sets import drawn_set
 from hemline.cli.__main__ import main
 from hemline.contracts import VectorQuery
-from hemline.live_items import LiveItems, LiveView
+from hemline.live_items import LiveItems
+from hemline.live_view import LiveView
 from hemline.retrieval.kinds import IndexSettings
 from hemline.retrieval.loaded_release import LoadedRelease
 from small_world import item_contents

@@ -13,7 +13,8 @@ from hemline import metrics
 from hemline.changed_items import ChangedItems
 from hemline.contracts import VectorQuery, WeightedVector
 from hemline.filters import In
-from hemline.live_items import Change, LiveItems
+from hemline.live_change import Change
+from hemline.live_items import LiveItems
 from hemline.releases import Release
 from hemline.retrieval.folding import Folding
 from hemline.retrieval.index import FlatRetrieval

@@ -7,7 +7,8 @@ import pytest
 
 from hemline.contracts import VectorQuery
 from hemline.filters import In, InStock, Not
-from hemline.live_items import Change, LiveItems
+from hemline.live_change import Change
+from hemline.live_items import LiveItems
 from hemline.releases import Release
 from hemline.retrieval.kinds import IndexSettings
 from hemline.retrieval.loaded_release import LoadedRelease

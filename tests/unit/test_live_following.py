@@ -12,8 +12,9 @@ import pytest_asyncio
 
 from hemline import metrics
 from hemline.event_log import VECTORS_TOPIC
+from hemline.live_change import Change
 from hemline.live_following import AT_ONCE, Follower, following
-from hemline.live_items import Change, LiveItems
+from hemline.live_items import LiveItems
 from hemline.live_record import change_to_proto, record_key
 from hemline.live_snapshot import KEPT, Snapshots
 from hemline.releases import Release

@@ -17,7 +17,9 @@ from hemline.catalogue import Item
 from hemline.contracts import VectorQuery
 from hemline.errors import InvalidInputError
 from hemline.filters import AllOf, In, InStock
-from hemline.live_items import Change, LiveItems, LiveView
+from hemline.live_change import Change
+from hemline.live_items import LiveItems
+from hemline.live_view import LiveView
 from hemline.releases import Release
 from hemline.retrieval.index import FlatRetrieval
 from hemline.vectors import normalise

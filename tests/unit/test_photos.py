@@ -13,7 +13,8 @@ from hemline.errors import CatalogueError, InvalidInputError, SetupError
 from hemline.gateway import photos as photos_module
 from hemline.gateway.catalog_servicer import CatalogServicer
 from hemline.gateway.photos import MAX_ITEMS, Photos
-from hemline.live_items import Change, LiveItems
+from hemline.live_change import Change
+from hemline.live_items import LiveItems
 from hemline.releases import Release
 from hemline.sqlite_event_log import SqliteEventLog
 from hemline.v1 import catalog_pb2

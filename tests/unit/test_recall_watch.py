@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hemline import metrics
 from hemline.contracts import Hits, VectorQuery
 from hemline.filters import In
-from hemline.live_items import Change, LiveItems
+from hemline.live_change import Change
+from hemline.live_items import LiveItems
 from hemline.releases import Release
 from hemline.retrieval.index import FlatRetrieval
 from hemline.retrieval.recall_watch import OUTCOMES, RecallWatch, judge

@@ -14,7 +14,8 @@ from brute_force import matches, true_best
 from hemline.contracts import VectorQuery, WeightedVector
 from hemline.errors import InvalidInputError, ReleaseError
 from hemline.gateway.remotes import RemoteRetrieval
-from hemline.live_items import Change, LiveItems
+from hemline.live_change import Change
+from hemline.live_items import LiveItems
 from hemline.live_record import change_from_proto, change_to_proto
 from hemline.releases import Release
 from hemline.retrieval.blended import Part, search_blended

@@ -29,7 +29,9 @@ from hemline.bench.vector_sets import VectorSet
 from hemline.catalogue import Item
 from hemline.contracts import Hits, VectorQuery
 from hemline.filters import AllOf, Filter, InStock, Range
-from hemline.live_items import Change, LiveItems, LiveView
+from hemline.live_change import Change
+from hemline.live_items import LiveItems
+from hemline.live_view import LiveView
 from hemline.retrieval.kinds import CpuKind, IndexSettings
 from hemline.retrieval.loaded_release import LoadedRelease
 from hemline.retrieval.recall_watch import judge

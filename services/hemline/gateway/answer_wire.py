@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from hemline.contracts import Part
 from hemline.gateway.answer import Answer, ScoredRow
-from hemline.live_items import LiveView
+from hemline.live_view import LiveView
 from hemline.v1 import common_pb2, recommender_pb2
 from hemline.wire import item_to_proto
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hemline.catalogue import Item
-from hemline.live_items import Change, LiveItems
+from hemline.live_change import Change
+from hemline.live_items import LiveItems
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from hemline.errors import InvalidInputError
 from hemline.event_log import EVENTS_TOPIC, EventLog, Position
 from hemline.gateway.checks import check_text
 from hemline.gateway.tenants import check_visible
-from hemline.live_items import LiveView
+from hemline.live_view import LiveView
 from hemline.v1 import event_pb2
 from hemline.wire import EVENT_KIND_NAMES, ItemIds
 

@@ -19,7 +19,7 @@ from hemline.catalogue import Item, item_text
 from hemline.contracts import Encoders
 from hemline.errors import BadImageError, InvalidInputError
 from hemline.event_log import EVENTS_TOPIC, EventLog, Position
-from hemline.live_items import Served
+from hemline.live_view import Served
 from hemline.v1 import event_pb2
 from hemline.vectors import F32, content_vectors, pack_f32
 

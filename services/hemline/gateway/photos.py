@@ -14,7 +14,7 @@ import numpy as np
 from hemline.catalogue import read_images, read_item_ids
 from hemline.contracts import Space
 from hemline.errors import InvalidInputError, SetupError
-from hemline.live_items import LiveView
+from hemline.live_view import LiveView
 
 MAX_ITEMS = 100
 MAX_BYTES = 12 << 20  # an answer has room for 16 MiB

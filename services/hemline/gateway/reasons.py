@@ -10,7 +10,7 @@ import numpy as np
 from hemline.compiled import compiled, read
 from hemline.contracts import Part, Rows
 from hemline.distinct import Places
-from hemline.live_items import Served
+from hemline.live_view import Served
 from hemline.shopper import Shopper
 from hemline.vector_rows import dot
 from hemline.vectors import F32

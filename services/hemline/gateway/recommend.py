@@ -34,7 +34,7 @@ from hemline.gateway.reasons import reasons_for
 from hemline.gateway.select import select
 from hemline.gateway.shelf import Shelf
 from hemline.gateway.trace import Trace
-from hemline.live_items import LiveView
+from hemline.live_view import LiveView
 from hemline.shopper import Shopper, read_shopper
 from hemline.user_state import UserState, UserStates
 from hemline.vectors import F32

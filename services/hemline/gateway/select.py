@@ -9,7 +9,7 @@ from hemline.best_first import best_first
 from hemline.compiled import compiled, read, scalar
 from hemline.contracts import Rows
 from hemline.distinct import FirstPlaces, Places
-from hemline.live_items import RowVectors
+from hemline.live_columns import RowVectors
 from hemline.vector_rows import dot
 from hemline.vectors import F32
 

@@ -24,7 +24,7 @@ from hemline.gateway.recommend import Stages, recommend
 from hemline.gateway.search import SearchQuery, SimilarQuery, search, similar
 from hemline.gateway.tenants import check_visible, own_filter, visible
 from hemline.images import check_image_header
-from hemline.live_items import LiveView
+from hemline.live_view import LiveView
 from hemline.rpc import time_left_s
 from hemline.v1 import (
     common_pb2,

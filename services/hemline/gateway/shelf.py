@@ -13,7 +13,8 @@ from hemline.distinct import FirstPlaces
 from hemline.filters import AllOf, Filter, InStock, Mask, mentions_stock
 from hemline.gateway.candidates import Candidates, Merger
 from hemline.gateway.tenants import own_items
-from hemline.live_items import LiveItems, LiveView
+from hemline.live_items import LiveItems
+from hemline.live_view import LiveView
 from hemline.releases import Release
 
 

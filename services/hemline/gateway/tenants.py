@@ -10,7 +10,7 @@ from hemline.boundary import CALLER
 from hemline.catalogue import Item
 from hemline.errors import InvalidInputError
 from hemline.filters import Filter, OfTenant, tenants_named
-from hemline.live_items import LiveView
+from hemline.live_view import LiveView
 from hemline.v1 import common_pb2
 from hemline.wire import filter_from_proto
 

@@ -26,7 +26,8 @@ from hemline.event_log import (
 )
 from hemline.indexer.content import content_of_parts, image_behind
 from hemline.indexer.pending import Pending, decode
-from hemline.live_items import Change, LiveItems
+from hemline.live_change import Change
+from hemline.live_items import LiveItems
 from hemline.live_record import change_to_proto, record_key
 from hemline.v1 import event_pb2
 from hemline.vectors import F32

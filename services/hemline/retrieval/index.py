@@ -23,7 +23,8 @@ from hemline.boundary import CALLER
 from hemline.contracts import Hits, Space, VectorQuery, WeightedVector
 from hemline.errors import InvalidInputError, ReleaseError
 from hemline.filters import WRAPPED, check_filter
-from hemline.live_items import LiveItems, LiveView
+from hemline.live_items import LiveItems
+from hemline.live_view import LiveView
 from hemline.releases import Release
 from hemline.retrieval.folding import FOLD_AFTER
 from hemline.retrieval.kinds import IndexSettings, checked_settings

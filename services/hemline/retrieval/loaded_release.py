@@ -17,7 +17,8 @@ from hemline import metrics
 from hemline.compiled import compiled, read
 from hemline.contracts import NO_ROWS, Hits, Rows, Space, VectorQuery
 from hemline.filters import Mask
-from hemline.live_items import LiveItems, LiveView, Matching
+from hemline.live_items import LiveItems
+from hemline.live_view import LiveView, Matching
 from hemline.retrieval.folding import FOLD_AFTER, Folding
 from hemline.retrieval.interface import Search
 from hemline.retrieval.kinds import IndexSettings

@@ -26,7 +26,8 @@ import numpy as np
 from hemline import metrics
 from hemline.contracts import Hits, VectorQuery
 from hemline.filters import Mask, filter_mask
-from hemline.live_items import LiveView, RowVectors
+from hemline.live_columns import RowVectors
+from hemline.live_view import LiveView
 from hemline.vectors import F32
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ import numpy as np
 from hemline.contracts import Space, VectorQuery, WeightedVector
 from hemline.errors import InvalidInputError, NotBuiltError
 from hemline.filters import WRAPPED, Filter, tenants_named
-from hemline.live_items import UNKNOWN, Change, LiveItems
+from hemline.live_change import UNKNOWN, Change
+from hemline.live_items import LiveItems
 from hemline.live_record import change_from_proto
 from hemline.retrieval.flip import ReleaseLoader
 from hemline.retrieval.index import FlatRetrieval
