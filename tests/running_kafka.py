@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from free_ports import free_ports
 from hemline.kafka_event_log import KafkaEventLog
 from hemline.local.health import why_kafka_unhealthy
 from hemline.local.kafka_server import SESSION_TIMEOUT_MS, KafkaInstall, kafka_spec
@@ -99,17 +99,6 @@ def running_kafka(
         yield broker
     finally:
         broker.kill()
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def contract_log(location: str) -> KafkaEventLog:

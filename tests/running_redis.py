@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from free_ports import free_port
 from hemline.local.redis_server import install_redis, redis_password, redis_settings
 
 READY_S = 20.0
@@ -121,9 +122,3 @@ def running_redis(folder: Path, settings: str = "", password: str = "") -> Itera
             os.environ.pop("HEMLINE_REDIS_PASSWORD", None)  # another's end may have removed it
         else:
             os.environ["HEMLINE_REDIS_PASSWORD"] = before
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

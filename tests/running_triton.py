@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 import urllib.error
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from free_ports import free_ports
 from hemline.encoders.clip import ClipEncoder
 from hemline.encoders.towers import Tower, load_tower
 from hemline.local.triton_server import (
@@ -63,7 +63,7 @@ def running_triton(
     release = build_tiny_release(folder / "releases", version=1)
     repository = folder / "repository"
     prepare_model_repository(model_templates(), repository, [(1, release)])
-    grpc_port, http_port, metrics_port = _free_ports(3)
+    grpc_port, http_port, metrics_port = free_ports(3)
     command = triton_command(
         install,
         repository,
@@ -121,14 +121,3 @@ def _was_starved(log: Path) -> bool:
     See hemline/local/triton_server.py; a machine that runs other work as well may do it.
     """
     return "boost::interprocess::lock_exception" in log.read_text(errors="replace")
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()

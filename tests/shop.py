@@ -38,7 +38,7 @@ class Shop:
 
     async def applied(self, user_id: str, events: int) -> None:
         """Wait until the updater has applied so many events of a user in all."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 state = await self.users.get(user_id)
                 if state is not None and len(state.recent_event_ids) >= events:

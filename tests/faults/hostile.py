@@ -37,9 +37,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from free_ports import free_port
 from hemline.v1 import admin_pb2, catalog_pb2, event_pb2, recommender_pb2, user_pb2
 from hemline.v1.recommender_pb2 import RecommendRequest
-from running_redis import free_port
 from small_world import build_small_release
 
 RECOMMEND = "/hemline.v1.RecommenderService/Recommend"

@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 import json
 import random
-import socket
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from brute_force import matches
+from free_ports import free_port
 from hemline.event_log import VECTORS_TOPIC
 from hemline.filters import Filter, In, InStock, Not, Range
 from hemline.live_change import Change
@@ -162,9 +162,7 @@ class Soak:
         self._releases = [open_release(root, path.name) for path in sorted(root.glob("r0*"))]
         self._truth = Truth(self._releases)
         self._log = SqliteEventLog(folder / "events.sqlite")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._address = f"127.0.0.1:{free.getsockname()[1]}"
+        self._address = f"127.0.0.1:{free_port()}"
         self._server: asyncio.subprocess.Process | None = None
         self.report = Report()
 

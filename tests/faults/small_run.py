@@ -29,6 +29,7 @@ from small_cluster import Kept, Nursery
 from small_disk import SmallDisk, small_disk, why_no_small_disk
 from small_processes import Spawn
 
+from free_ports import free_port
 from hemline.errors import HemlineError
 from hemline.event_log import EVENTS_TOPIC
 from hemline.sqlite_event_log import SqliteEventLog
@@ -36,7 +37,6 @@ from hemline.sqlite_user_state import SqliteUserStates
 from hemline.v1.event_pb2 import Event, RecordEventRequest
 from hemline.v1.event_pb2_grpc import EventServiceStub
 from hemline.wire import EVENT_KINDS
-from running_redis import free_port
 
 LOAD_S = 0.8
 SENDERS = 6

@@ -16,6 +16,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from free_ports import free_ports
 from hemline.local.kafka_server import KafkaInstall
 from hemline.releases import Release
 from hemline.v1 import (
@@ -25,7 +26,7 @@ from hemline.v1 import (
     recommender_pb2,
     recommender_pb2_grpc,
 )
-from running_kafka import RunningKafka, free_ports, running_kafka
+from running_kafka import RunningKafka, running_kafka
 from small_world import item_id
 
 pytestmark = pytest.mark.integration

@@ -24,13 +24,14 @@ from kafka.admin import (
 )
 
 from contracts.event_log_contract import read_all
+from free_ports import free_ports
 from hemline.errors import SetupError
 from hemline.kafka_event_log import KafkaEventLog
 from hemline.local.certificates import make_certificates
 from hemline.local.kafka_server import KafkaInstall
 from hemline.releases import Release
 from hemline.topics import TOPICS, TopicSettings
-from running_kafka import RunningKafka, free_ports
+from running_kafka import RunningKafka
 
 pytestmark = pytest.mark.integration
 

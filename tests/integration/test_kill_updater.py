@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
+from free_ports import free_port
 from hemline.event_log import EVENTS_TOPIC
 from hemline.releases import Release
 from hemline.sqlite_event_log import SqliteEventLog
@@ -124,12 +124,6 @@ class Run:
         lag = await log.consumer(EVENTS_TOPIC, GROUP).lag()
         await log.close()
         return lag
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from free_ports import free_port
 from hemline.errors import SetupError, UnavailableError
 from hemline.lineage import Lineage
 from hemline.local.certificates import make_certificates
 from hemline.local.redis_server import install_redis
 from hemline.redis_user_state import RedisUserStates
 from hemline.user_state import Interaction, UserState
-from running_redis import free_port, running_redis
+from running_redis import running_redis
 
 pytestmark = pytest.mark.integration
 

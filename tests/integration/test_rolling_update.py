@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -17,6 +16,7 @@ import pytest
 import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from free_ports import free_port
 from hemline import rpc
 from hemline.releases import Release
 from hemline.v1 import recommender_pb2, recommender_pb2_grpc
@@ -156,9 +156,3 @@ async def answers(load: Load, more: int) -> None:
     async with asyncio.timeout(30):
         while load.answers < wanted:
             await asyncio.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from free_ports import free_port
 from hemline.errors import HemlineError
 from hemline.local.triton_server import TritonInstall, remove_shared_memory
 from hemline.triton import TritonEncoders
@@ -123,9 +123,3 @@ async def test_models_answer_control_takes_the_key_and_a_dead_model_fails_the_pr
     async with asyncio.timeout(60):
         while await silent_versions(probe) != [1]:
             await asyncio.sleep(0.5)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -60,13 +60,16 @@ async def test_bytes_that_are_no_message_are_the_caller_s_mistake(shop: Shop, da
 
 
 async def test_bytes_that_are_no_message_end_a_stream(shop: Shop) -> None:
-    async def stream() -> AsyncIterator[bytes]:
-        yield RecordEventsRequest().SerializeToString()
-        yield b"\xff\xff\xff"
+    messages = [RecordEventsRequest().SerializeToString(), b"\xff\xff\xff"]
 
-    with pytest.raises(grpc.aio.AioRpcError) as error:
-        await shop.channel.stream_unary(RECORD_EVENTS)(stream())
-    assert error.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    def stream() -> grpc.StatusCode:
+        # grpc.aio says INTERNAL where a message is on its way when the status comes; this does not.
+        with grpc.insecure_channel(shop.address) as channel:
+            with pytest.raises(grpc.RpcError) as error:
+                channel.stream_unary(RECORD_EVENTS)(iter(messages), timeout=60)
+            return error.value.code()
+
+    assert await asyncio.to_thread(stream) is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_a_stream_on_which_nothing_comes_is_ended() -> None:
@@ -80,10 +83,10 @@ async def test_a_stream_on_which_nothing_comes_is_ended() -> None:
 
     async def silent_after_one() -> AsyncIterator[RecordEventsRequest]:
         yield RecordEventsRequest()
-        await asyncio.sleep(60)
+        await asyncio.sleep(600)
 
     counting = Counting()
-    server = Server("127.0.0.1:0", ServerSettings(stream_idle_s=0.1))
+    server = Server("127.0.0.1:0", ServerSettings(stream_idle_s=2.0))
     server.add(add_EventServiceServicer_to_server, counting, "hemline.v1.EventService")
     await server.start()
     async with connect(f"127.0.0.1:{server.port}") as channel:
@@ -91,7 +94,7 @@ async def test_a_stream_on_which_nothing_comes_is_ended() -> None:
             await EventServiceStub(channel).RecordEvents(silent_after_one())
     await server.stop(0)
     assert error.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert error.value.details().startswith("no message for 0.1 s on this stream")
+    assert error.value.details().startswith("no message for 2 s on this stream")
     assert counting.messages == 1
 
 
@@ -165,16 +168,21 @@ async def test_a_refused_call_leaves_nothing_for_the_garbage_collector() -> None
                 with pytest.raises(grpc.aio.AioRpcError):
                     await RecommenderServiceStub(channel).Recommend(RecommendRequest())
         await server.stop(0)
-        assert [ref() for ref in held] == [None] * 5
+        async with asyncio.timeout(60):  # a thread that has answered lets go of it by and by
+            while any(ref() is not None for ref in held):
+                await asyncio.sleep(0.01)
+        assert len(held) == 5
     finally:
         gc.enable()
 
 
 async def test_more_calls_than_can_be_answered_are_refused_at_once_and_others_are_not() -> None:
-    release = asyncio.Event()
+    release, asked = asyncio.Event(), 0
 
     class Slow(RecommenderServiceServicer):
         async def Recommend(self, request, context) -> RecommendResponse:
+            nonlocal asked
+            asked += 1
             await release.wait()
             return RecommendResponse()
 
@@ -186,12 +194,13 @@ async def test_more_calls_than_can_be_answered_are_refused_at_once_and_others_ar
     await server.start()
     async with connect(f"127.0.0.1:{server.port}") as channel:
         stub = RecommenderServiceStub(channel)
-        calls = [asyncio.ensure_future(stub.Recommend(RecommendRequest())) for _ in range(10)]
-        done, waiting = await asyncio.wait(calls, timeout=5, return_when=asyncio.FIRST_COMPLETED)
-        while len(done) < 7:
-            more, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            done |= more
-        errors = [call.exception() for call in done]
+        waiting = [asyncio.ensure_future(stub.Recommend(RecommendRequest())) for _ in range(3)]
+        async with asyncio.timeout(60):
+            # Being answered: of those that are not yet, a crowd lets some go (hemline.gate).
+            while asked < 3:
+                await asyncio.sleep(0.01)
+        more = [stub.Recommend(RecommendRequest()) for _ in range(7)]
+        errors = await asyncio.gather(*more, return_exceptions=True)
         assert {error.code() for error in errors} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
         assert isinstance(error_from(errors[0]), OverloadedError)
         await stub.SimilarItems(SimilarItemsRequest())
@@ -218,7 +227,7 @@ async def test_callers_are_not_told_where_the_event_log_and_the_stores_are(tmp_p
     async with connect("127.0.0.1:9") as channel:
         with pytest.raises(UnavailableError) as nobody:
             ask = RecommenderServiceStub(channel).Recommend
-            await call(ask, RecommendRequest(user_id="ada", k=1), timeout_s=5.0)
+            await call(ask, RecommendRequest(user_id="ada", k=1), timeout_s=60.0)
     told.append(nobody.value)
     for error in told:
         assert "127.0.0.1" in str(error) or str(tmp_path) in str(error)

@@ -59,7 +59,7 @@ async def test_a_catalogue_is_upserted_with_photos_and_for_a_tenant(
     code, out, err = await ask("upsert", folder, "--tenant", "acme", "--json")
     assert code == 0, err
     assert json.loads(out) == {"accepted": 3, "rejected": 0, "errors": []}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(titles := await known(shop, "new-1", "new-2", item_id("dress", 1))) < 3:
             await asyncio.sleep(0.01)
     assert titles == {
@@ -79,7 +79,7 @@ async def test_refused_items_are_named_and_the_rest_is_there(
     code, out, err = await ask("upsert", catalogue(tmp_path, items, [None] * 3))
     assert code == 1 and out == "1 items upserted, 2 refused\n"
     assert "wrong: item.year: 99 is outside" in err and "dear: item.price: -1" in err
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await known(shop, "fine"):
             await asyncio.sleep(0.01)
 

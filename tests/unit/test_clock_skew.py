@@ -101,7 +101,7 @@ async def test_what_a_gateway_an_hour_off_acknowledged_is_applied_and_its_delay_
     await shop.log.publish(EVENTS_TOPIC, "ada", record.SerializeToString())
     await shop.applied("ada", 1)
     names = ("hemline_events_from_the_future_total", "hemline_event_to_visible_seconds_count")
-    async with asyncio.timeout(30):  # it is counted after it is stored
+    async with asyncio.timeout(60):  # it is counted after it is stored
         while sum(map(shown, names)) == future + count:
             await asyncio.sleep(0.01)
     assert shown("hemline_events_from_the_future_total") - future == unknown
@@ -111,7 +111,7 @@ async def test_what_a_gateway_an_hour_off_acknowledged_is_applied_and_its_delay_
 
 
 def test_each_process_shows_its_clock() -> None:
-    assert shown("hemline_clock_seconds") == pytest.approx(time.time(), abs=5)
+    assert shown("hemline_clock_seconds") == pytest.approx(time.time(), abs=60)
 
 
 def test_a_certificate_of_the_future_stops_the_start_and_asks_about_the_clock(

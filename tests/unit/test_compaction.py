@@ -225,7 +225,7 @@ async def test_a_topic_with_little_new_is_not_looked_through(
     await log.publish(VECTORS_TOPIC, f"{small_release.id}/a", b"9")
     stopping = asyncio.Event()
     running = asyncio.create_task(compaction.run(stopping, every_s=0.01))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(await left_in(log, VECTORS_TOPIC)) > 1:
             await asyncio.sleep(0.01)
     stopping.set()
@@ -237,7 +237,7 @@ async def index_all(log: SqliteEventLog, encoders: FakeEncoders, release: Releas
     stopping = asyncio.Event()
     running = asyncio.create_task(Indexer(log, encoders, LiveItems(release)).run(stopping))
     lag = log.consumer(CATALOGUE_TOPIC, group_of(release.id))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await lag.lag():
             await asyncio.sleep(0.01)
     stopping.set()

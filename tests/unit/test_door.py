@@ -66,7 +66,7 @@ async def served(answering: Answering | Plain, most: int) -> AsyncIterator[grpc.
 
 
 async def until(done) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not done():
             await asyncio.sleep(0.005)
 
@@ -82,7 +82,7 @@ async def test_a_server_that_refuses_calls_still_says_that_it_is_well() -> None:
             with pytest.raises(grpc.aio.AioRpcError) as error:
                 await stub.Recommend(RecommendRequest())
             assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-            answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=5)
+            answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=60)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
         with pytest.raises(grpc.aio.AioRpcError) as error:  # nor is another call refused for it
             await channel.unary_unary("/hemline.v1.RecommenderService/Bribe")(b"")
@@ -134,7 +134,7 @@ async def test_callers_that_go_away_make_room() -> None:
             calls = [_outcome(stub.Recommend(RecommendRequest())) for _ in range(4)]
             return not any(isinstance(o, Exception) for o in await asyncio.gather(*calls))
 
-        async with asyncio.timeout(10):  # the server hears of the cancelling by and by
+        async with asyncio.timeout(60):  # the server hears of the cancelling by and by
             while not await all_of_four():
                 await asyncio.sleep(0.01)
 
@@ -144,9 +144,9 @@ async def test_a_caller_with_a_deadline_is_known_to_wait_so_long_and_others_not(
     answering.may_answer.set()
     async with served(answering, most=4) as channel:
         stub = RecommenderServiceStub(channel)
-        await stub.Recommend(RecommendRequest(), timeout=30)
+        await stub.Recommend(RecommendRequest(), timeout=600)
         await stub.Recommend(RecommendRequest())
-    assert answering.left[0] is not None and 25 < answering.left[0] <= 30
+    assert answering.left[0] is not None and 500 < answering.left[0] <= 600
     assert answering.left[1] is None
 
 
@@ -161,11 +161,14 @@ async def test_a_refused_request_is_not_kept() -> None:
             for _ in range(20):
                 with pytest.raises(grpc.aio.AioRpcError):
                     await stub.Recommend(RecommendRequest(user_id="bad"))
-            await asyncio.sleep(0.1)
-            kept = sum(type(thing) is InvalidInputError for thing in gc.get_objects())
+            # The last of each of two threads; a thread may still be about to let go of another.
+            await until(lambda: errors_alive() <= 2)
         finally:
             gc.enable()
-    assert kept <= 2  # the last of each of two threads
+
+
+def errors_alive() -> int:
+    return sum(type(thing) is InvalidInputError for thing in gc.get_objects())
 
 
 class Plain(RecommenderServiceServicer):
@@ -179,7 +182,7 @@ class Plain(RecommenderServiceServicer):
             raise InvalidInputError("user_id", "is bad")
         if request.user_id == "broken":
             raise ValueError("a defect")
-        self._all_there.wait(20)
+        self._all_there.wait(60)
         return RecommendResponse(info=AnswerInfo(request_id=request.request_id))
 
 
@@ -223,7 +226,7 @@ async def test_a_stream_whose_servicer_gives_up_lets_its_threads_go() -> None:
         # grpc.aio says INTERNAL where a message is on its way when the status comes; this does not.
         with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
             with pytest.raises(grpc.RpcError) as error:
-                EventServiceStub(channel).RecordEvents(repeat(RecordEventsRequest()), timeout=30)
+                EventServiceStub(channel).RecordEvents(repeat(RecordEventsRequest()), timeout=60)
             return error.value.code()
 
     server = Server("127.0.0.1:0")

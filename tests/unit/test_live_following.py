@@ -175,7 +175,7 @@ async def test_a_follower_goes_on_when_the_log_comes_back(
     items = LiveItems(small_release)
     follower = Follower(log, items)
     await log.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await follower.wait_until_caught_up(patience_s=0.2)
     assert metrics.LIVE_CAUGHT_UP._value.get() == 0
 

@@ -39,7 +39,7 @@ def query_of(seed: int, **more) -> VectorQuery:
 
 def answer(items: LiveItems, query: VectorQuery) -> Hits:
     retrieval = FlatRetrieval(items)
-    (hits,) = asyncio.run(retrieval.search(items.release.id, [query], 10.0))
+    (hits,) = asyncio.run(retrieval.search(items.release.id, [query], 60.0))
     retrieval.close()
     return hits
 
@@ -99,10 +99,10 @@ async def test_a_share_of_live_searches_is_watched(small_release: Release) -> No
     items = changed_items(small_release)
     retrieval = FlatRetrieval(items, watched_share=1.0)
     before = metrics.SEARCH_WATCHED.labels("found")._value.get()
-    ends = time.monotonic() + 5
+    ends = time.monotonic() + 60
     while metrics.SEARCH_WATCHED.labels("found")._value.get() == before:
         assert time.monotonic() < ends
-        await retrieval.search(small_release.id, [query_of(7)], 5.0)
+        await retrieval.search(small_release.id, [query_of(7)], 60.0)
         await asyncio.sleep(0.005)
     retrieval.close()
 

@@ -158,9 +158,7 @@ def test_a_log_full_of_what_cannot_be_applied_ends_the_replay_with_the_reason(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asyncio.run(_spoil(home, 150))
-    began = time.monotonic()
     assert replay(home) == 1
-    assert time.monotonic() - began < 20  # not STALLED_S
     assert "of the 210 records read within 60 s cannot be applied" in capsys.readouterr().err
 
 

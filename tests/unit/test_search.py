@@ -64,7 +64,7 @@ async def test_a_photo_is_looked_for_in_whole_items_and_a_text_in_their_words(sh
 
     await shop.catalog.UpsertItems(one())
     request = SearchRequest(text="watch", image=style_photo("dress"), k=3)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             response = await shop.recommender.Search(request)
             if response.items[0].item.item_id == "odd":

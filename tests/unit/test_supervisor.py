@@ -18,6 +18,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from free_ports import free_port
 from hemline.errors import HemlineError, NotFoundError, UnavailableError
 from hemline.local.background import start_in_background, stop_cluster
 from hemline.local.child import Child, ChildSpec
@@ -33,7 +34,7 @@ from hemline.local.ports import Ports, choose_ports
 from hemline.local.status import cluster_status
 from hemline.local.supervisor import Cluster, RestartPolicy, Supervisor
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 FAST = RestartPolicy(first_delay_s=0.01, longest_delay_s=0.02, most_deaths=3, within_s=60.0)
 
 HEALTHY = """
@@ -98,7 +99,7 @@ from hemline.local.cluster_file import supervisor_lock
 from hemline.local.supervisor import Cluster, Supervisor, supervise
 run = Path(sys.argv[1])
 specs = tuple(
-    ChildSpec(name, tuple(argv), address, (f"grpc://{address}",), grace_s=1.0)
+    ChildSpec(name, tuple(argv), address, (f"grpc://{address}",), grace_s=90.0)
     for name, argv, address in json.loads(sys.argv[2])
 )
 with supervisor_lock(run):
@@ -106,14 +107,8 @@ with supervisor_lock(run):
 """
 
 
-def free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
-
-
 def spec_of(name: str, script: str = HEALTHY, *arguments: str) -> ChildSpec:
-    address = free_address()
+    address = f"127.0.0.1:{free_port()}"
     return ChildSpec(
         name=name,
         argv=(sys.executable, "-c", script, address, *arguments),

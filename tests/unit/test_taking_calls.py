@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 
@@ -71,7 +72,7 @@ def server(keeper: Keeper, threads: Threads) -> Iterator[grpc.Server]:
     server.port = server.add_insecure_port("127.0.0.1:0")
     start_taking(server, keeper)
     yield server
-    server.stop(0).wait(20)
+    server.stop(0).wait(60)
 
 
 @pytest.fixture
@@ -82,18 +83,18 @@ def call(server: grpc.Server) -> Iterator[grpc.UnaryUnaryMultiCallable]:
 
 def refusal(call: grpc.UnaryUnaryMultiCallable) -> tuple[grpc.StatusCode, str]:
     with pytest.raises(grpc.RpcError) as error:
-        call(b"abc", timeout=20)
+        call(b"abc", timeout=60)
     return error.value.code(), error.value.details()
 
 
 def test_calls_are_let_in_or_refused_with_a_status_as_they_are_told_apart(
     call, keeper: Keeper
 ) -> None:
-    assert call(b"abc", timeout=20) == b"cba"
+    assert call(b"abc", timeout=60) == b"cba"
     keeper.open = False
     assert refusal(call) == (grpc.StatusCode.RESOURCE_EXHAUSTED, REFUSED)
     keeper.open = True
-    assert call(b"abc", timeout=20) == b"cba"
+    assert call(b"abc", timeout=60) == b"cba"
     assert keeper.asked == [METHOD] * 3
 
 
@@ -105,9 +106,12 @@ def test_a_refused_call_takes_no_thread_and_leaves_no_state_and_no_request_behin
         refusal(call)
     assert threads.used == 0
     assert not server._state.rpc_states
-    assert server._state.due == {METHOD, "request_call"}  # one of each is asked for, as at first
+    ends = time.monotonic() + 60  # the caller hears of its refusal before that is done with
+    while server._state.due != {METHOD, "request_call"}:  # one of each is asked for, as at first
+        assert time.monotonic() < ends, f"asked for: {server._state.due}"
+        time.sleep(0.01)
     keeper.open = True
-    assert call(b"abc", timeout=20) == b"cba"
+    assert call(b"abc", timeout=60) == b"cba"
 
 
 async def test_when_all_was_refused_it_takes_no_more_before_there_may_be_room(
@@ -117,10 +121,10 @@ async def test_when_all_was_refused_it_takes_no_more_before_there_may_be_room(
     keeper.room.clear()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         ask = channel.unary_unary(METHOD)
-        first = ask(b"abc", timeout=20)
+        first = ask(b"abc", timeout=60)
         assert await first.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert await asyncio.to_thread(keeper.waits.wait, 20)
-        calls = [ask(b"abc", timeout=20) for _ in range(20)]
+        assert await asyncio.to_thread(keeper.waits.wait, 60)
+        calls = [ask(b"abc", timeout=60) for _ in range(20)]
         await asyncio.sleep(0.2)
         assert len(keeper.asked) == 1
         keeper.room.set()
@@ -149,16 +153,16 @@ async def test_a_flood_of_calls_of_which_half_are_given_up_is_refused_until_the_
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
             ask = channel.unary_unary(METHOD)
             while grpc.StatusCode.UNAVAILABLE not in codes:
-                calls = [ask(b"abc", timeout=20) for _ in range(20)]
+                calls = [ask(b"abc", timeout=60) for _ in range(20)]
                 for given_up in calls[::2]:
                     given_up.cancel()
                 codes.update([await one.code() for one in calls])
 
     floods = [asyncio.ensure_future(flood()) for _ in range(3)]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while len(keeper.asked) < 500:
             await asyncio.sleep(0.01)
-        assert await asyncio.to_thread(server.stop(5).wait, 20)
+        assert await asyncio.to_thread(server.stop(5).wait, 60)
         await asyncio.gather(*floods)
     allowed = {
         grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -173,7 +177,8 @@ def test_a_server_that_nobody_holds_any_more_lets_its_thread_go(keeper: Keeper) 
     server = grpc.server(Threads())
     server.add_insecure_port("127.0.0.1:0")
     start_taking(server, keeper)
-    (taking,) = set(threading.enumerate()) - before
+    started = set(threading.enumerate()) - before
+    (taking,) = (thread for thread in started if thread.name == "taking calls")
     del server
-    taking.join(20)
+    taking.join(60)
     assert not taking.is_alive()

@@ -62,7 +62,7 @@ class Keyed:
         return {each.item.item_id for each in answer.items}
 
     async def until_known(self, name: str) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await self.known(name):
                 await asyncio.sleep(0.01)
 

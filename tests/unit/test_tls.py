@@ -47,7 +47,7 @@ async def answered(server: Server, tls: ClientTls | None) -> bool:
     async with connect(f"127.0.0.1:{server.port}", tls) as channel:
         try:
             request = health_pb2.HealthCheckRequest()
-            await health_pb2_grpc.HealthStub(channel).Check(request, timeout=5)
+            await health_pb2_grpc.HealthStub(channel).Check(request, timeout=60)
         except grpc.aio.AioRpcError as error:
             assert error.code() is grpc.StatusCode.UNAVAILABLE
             return False
@@ -80,9 +80,9 @@ async def test_the_health_of_a_server_with_mutual_tls_can_be_asked(
     async with serving(settings(certificates, mutual=True)) as server:
         address = f"127.0.0.1:{server.port}"
         right = grpc_health_url(address, certificates.client)
-        assert await why_unhealthy([right], timeout_s=5) is None
+        assert await why_unhealthy([right], timeout_s=60) is None
         for wrong in (grpc_health_url(address, None), right.replace("client.pem", "gone.pem")):
-            assert address in (await why_unhealthy([wrong], timeout_s=5) or "")
+            assert address in (await why_unhealthy([wrong], timeout_s=60) or "")
 
 
 async def test_a_certificate_for_other_hosts_is_not_believed(tmp_path: Path) -> None:

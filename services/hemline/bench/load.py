@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import selectors
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from itertools import cycle
@@ -94,11 +93,12 @@ async def raw_calls(
 async def open_loop(call: Call, requests: Requests, schedule: F64) -> Calls:
     """Send a request at each time of `schedule`, in seconds, whatever has become of the others."""
     record = _Record(schedule, keep_every=max(1, len(schedule) // KEPT_ANSWERS))
+    clock = asyncio.get_running_loop().time
     with _no_garbage_collection():
         async with asyncio.TaskGroup() as sending:
-            began = time.perf_counter()
+            began = clock()
             for place, due in enumerate(schedule.tolist()):
-                wait_s = began + due - time.perf_counter()
+                wait_s = began + due - clock()
                 # 0 too: without it, a sender that is late would never let anything be received.
                 await asyncio.sleep(max(0.0, wait_s))
                 sending.create_task(record.ask(place, call, requests.take(), began))
@@ -108,11 +108,12 @@ async def open_loop(call: Call, requests: Requests, schedule: F64) -> Calls:
 async def closed_loop(call: Call, requests: Requests, in_flight: int, seconds: float) -> Calls:
     """Keep so many calls in flight for so long; a call is due when it is sent."""
     record = _Record(np.zeros(0), keep_every=20)
+    clock = asyncio.get_running_loop().time
     with _no_garbage_collection():
-        began = time.perf_counter()
+        began = clock()
 
         async def ask_on() -> None:
-            while time.perf_counter() - began < seconds:
+            while clock() - began < seconds:
                 await record.ask(record.grow(), call, requests.take(), began)
 
         await asyncio.gather(*(ask_on() for _ in range(in_flight)))
@@ -137,7 +138,8 @@ class _Record:
         return len(self._codes) - 1
 
     async def ask(self, place: int, call: Call, request: bytes, began: float) -> None:
-        self._sent[place] = time.perf_counter() - began
+        clock = asyncio.get_running_loop().time
+        self._sent[place] = clock() - began
         try:
             answer = await call(request)
             self._codes[place] = OK
@@ -145,7 +147,7 @@ class _Record:
                 self._answers.append(answer)
         except grpc.aio.AioRpcError as error:
             self._codes[place] = error.code().name
-        self._done[place] = time.perf_counter() - began
+        self._done[place] = clock() - began
 
     def calls(self) -> Calls:
         sent = np.array(self._sent)
