@@ -15,8 +15,10 @@ import pytest
 
 from free_ports import free_port
 from hemline.local.redis_server import install_redis, redis_password, redis_settings
+from hemline.redis_user_state import RedisUserStates
 
-READY_S = 20.0
+READY_S = 60.0
+ANSWER_S = 20.0
 
 
 class RunningRedis:
@@ -55,7 +57,7 @@ class RunningRedis:
         """The first line Redis answers to one command; empty when it does not."""
         lines = [["AUTH", self.password], list(command)] if self.password else [list(command)]
         try:
-            with socket.create_connection(("127.0.0.1", self.port), 1.0) as connection:
+            with socket.create_connection(("127.0.0.1", self.port), ANSWER_S) as connection:
                 answers = connection.makefile("rb")
                 for words in lines:
                     sizes = "".join(f"${len(w.encode())}\r\n{w}\r\n" for w in words)
@@ -68,6 +70,9 @@ class RunningRedis:
     def pause(self) -> None:
         """It keeps its connections and answers nothing."""
         self._signal(signal.SIGSTOP)
+        assert self.process is not None
+        # Its threads stop one by one after the signal; until the last has, it may still answer.
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
 
     def resume(self) -> None:
         self._signal(signal.SIGCONT)
@@ -96,7 +101,7 @@ class RunningRedis:
     def _wait(self) -> None:
         assert self.process is not None
         try:
-            self.process.wait(10)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -122,3 +127,8 @@ def running_redis(folder: Path, settings: str = "", password: str = "") -> Itera
             os.environ.pop("HEMLINE_REDIS_PASSWORD", None)  # another's end may have removed it
         else:
             os.environ["HEMLINE_REDIS_PASSWORD"] = before
+
+
+def patient_states(url: str) -> RedisUserStates:
+    """A client that gives a Redis on a busy machine the time it needs, where that is no matter."""
+    return RedisUserStates(url, read_timeout_s=ANSWER_S, write_timeout_s=ANSWER_S)

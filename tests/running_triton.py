@@ -109,7 +109,7 @@ def _start(command: TritonCommand, log: Path) -> subprocess.Popen[bytes]:
 
 def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=1):
+        with urllib.request.urlopen(url, timeout=10):
             return True
     except (urllib.error.URLError, OSError):
         return False

@@ -35,7 +35,7 @@ from hemline.user_state import (
     event_hash,
 )
 
-PATIENCE_S = 20.0
+PATIENCE_S = 90.0
 
 
 @dataclass(frozen=True)

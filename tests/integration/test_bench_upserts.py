@@ -38,7 +38,7 @@ async def test_every_item_is_found_and_gone_again_at_the_end(shop: Shop, tmp_pat
 
 async def _keys_of_the_catalogue(shop: Shop) -> list[str]:
     reader = shop.log.reader("catalogue", {})
-    return [record.key for record in await reader.poll(10_000, 1.0)]
+    return [record.key for record in await reader.poll(10_000, 90.0)]
 
 
 def test_what_cannot_be_measured_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:

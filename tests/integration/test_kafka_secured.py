@@ -155,7 +155,7 @@ async def test_who_may_look_and_not_write_or_read_is_told_which_right_is_missing
         await log.check(reads=("secured",), writes=("secured",))
     consumer = log.consumer("secured", "readers")
     with pytest.raises(SetupError, match="does not let the user 'looker' do its work"):
-        await consumer.poll(1, timeout_s=20)
+        await consumer.poll(1, timeout_s=60)
     await log.close()
 
 

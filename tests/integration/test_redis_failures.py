@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hemline.circuit_breaker import FAILURES_TO_OPEN
 from hemline.errors import SetupError, UnavailableError
 from hemline.event_log import EVENTS_TOPIC
 from hemline.redis_user_state import RedisUserStates
@@ -20,11 +21,12 @@ from hemline.updater.update import Updater
 from hemline.user_state import Interaction, UserStates
 from hemline.v1.common_pb2 import EVENT_KIND_CLICK
 from hemline.v1.event_pb2 import Event, EventRecord
-from running_redis import RunningRedis, running_redis
+from running_redis import RunningRedis, patient_states, running_redis
 from small_world import STYLES, item_id
 
 pytestmark = pytest.mark.integration
 
+PATIENCE_S = 90.0
 USERS = [f"shopper {number}" for number in range(7)]
 NOW_MS = int(time.time() * 1000)
 
@@ -77,7 +79,7 @@ async def remembered(users: UserStates) -> Remembered:
 
 async def applied(users: UserStates, clicks: int) -> Remembered:
     """Wait until so many clicks are in the store."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 found = await remembered(users)
@@ -92,7 +94,7 @@ async def applied(users: UserStates, clicks: int) -> Remembered:
 
 async def position(users: UserStates, records: int) -> int:
     """How far the log is applied, which is stored after the states: waits for so many records."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             progress = await users.progress()
             assert progress is not None
@@ -101,10 +103,21 @@ async def position(users: UserStates, records: int) -> int:
             await asyncio.sleep(0.02)
 
 
+async def answered(users: UserStates) -> None:
+    """Wait until the store answers, within the quarter of a second that it has for that."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                assert await users.get(USERS[0]) is None
+                return
+            except UnavailableError:
+                await asyncio.sleep(0.02)
+
+
 async def test_states_that_redis_lost_are_rebuilt_from_the_log_by_themselves(
     redis: RunningRedis, small_release: Release, tmp_path: Path
 ) -> None:
-    users = RedisUserStates(redis.url)
+    users = patient_states(redis.url)
     async with updating(users, tmp_path, small_release) as log:
         await click(log, range(300))
         before = await applied(users, 300)
@@ -127,7 +140,7 @@ async def test_states_that_redis_lost_are_rebuilt_from_the_log_by_themselves(
 async def test_a_redis_killed_among_events_applies_none_twice_and_loses_none(
     redis: RunningRedis, small_release: Release, tmp_path: Path
 ) -> None:
-    users = RedisUserStates(redis.url)
+    users = patient_states(redis.url)
     async with updating(users, tmp_path, small_release) as log:
         for wave in range(3):
             clicks = range(wave * 200, (wave + 1) * 200)
@@ -148,29 +161,22 @@ async def test_a_redis_that_hangs_costs_one_timeout_and_then_nothing_until_it_is
     redis: RunningRedis,
 ) -> None:
     users = RedisUserStates(redis.url)
-    assert await users.get(USERS[0]) is None
+    await answered(users)
     redis.pause()
     try:
-        slow: list[float] = []
-        while not slow or slow[-1] > 0.05:
-            assert len(slow) < 10, f"every call waits: {slow}"
-            began = time.monotonic()
-            with pytest.raises(UnavailableError, match=str(redis.port)):
+        told: list[str] = []
+        while not told or "was away" not in told[-1]:
+            assert len(told) < 10, f"every call waits: {told}"
+            with pytest.raises(UnavailableError, match=str(redis.port)) as away:
                 await users.get(USERS[0])
-            slow.append(time.monotonic() - began)
-        *waited, refused = slow
-        assert len(waited) == 3
-        assert max(waited) < 1.0
-        assert refused < 0.05
+            told.append(str(away.value))
+        # Three, or some more where so long passes between two calls that one is let through again.
+        *waited, _ = told
+        assert len(waited) >= FAILURES_TO_OPEN
+        assert all("no answer in 0.25 s" in each for each in waited), waited
     finally:
         redis.resume()
-    async with asyncio.timeout(5):
-        while True:
-            try:
-                assert await users.get(USERS[0]) is None
-                break
-            except UnavailableError:
-                await asyncio.sleep(0.02)
+    await answered(users)
     await users.close()
 
 

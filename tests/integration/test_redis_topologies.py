@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -20,11 +19,11 @@ from hemline.local.certificates import make_certificates
 from hemline.local.redis_server import install_redis
 from hemline.redis_user_state import RedisUserStates
 from hemline.user_state import Interaction, UserState
-from running_redis import running_redis
+from running_redis import RunningRedis, patient_states, running_redis
 
 pytestmark = pytest.mark.integration
 
-READY_S = 60.0
+READY_S = 90.0
 TOGETHER = "together"  # the password of several servers that are one store
 USERS = [f"shopper {number}" for number in range(50)]
 HISTORY = (Interaction("dress 1", "click", 1_700_000_000_000),)
@@ -80,7 +79,7 @@ async def test_over_tls_a_user_that_may_only_do_our_work_can_do_all_of_it(tmp_pa
         assert server.ask("ACL", "SETUSER", "shop", "on", ">secret", *rights) == "+OK"
         os.environ["HEMLINE_REDIS_PASSWORD"] = "secret"  # the server's end puts back what was
         url = f"rediss://shop@127.0.0.1:{port}"
-        users = RedisUserStates(f"{url}?ssl_ca_certs={certificates.ca}")
+        users = patient_states(f"{url}?ssl_ca_certs={certificates.ca}")
         await users.check()
         await used(users)
         await users.close()
@@ -111,7 +110,7 @@ async def test_a_cluster_of_three_keeps_all_states(tmp_path: Path) -> None:
         async with asyncio.timeout(READY_S):  # each of them learns by itself that all are there
             while any(server.ask("GET", "x").startswith("-CLUSTERDOWN") for server in servers):
                 await asyncio.sleep(0.1)
-        users = RedisUserStates(f"redis+cluster://127.0.0.1:{servers[0].port}")
+        users = patient_states(f"redis+cluster://127.0.0.1:{servers[0].port}")
         await ready(users)
         await used(users)
         await users.close()
@@ -125,15 +124,22 @@ async def test_after_a_failover_states_are_written_to_the_new_master(tmp_path: P
         running_redis(
             tmp_path / "copy", f"{shared}replicaof 127.0.0.1 {master.port}\n", TOGETHER
         ) as copy,
-        _sentinel(tmp_path / "sentinel", master.port) as sentinel_port,
+        _sentinel(tmp_path / "sentinel", master.port) as sentinel,
     ):
-        users = RedisUserStates(f"redis+sentinel://127.0.0.1:{sentinel_port}/shop")
+        users = patient_states(f"redis+sentinel://127.0.0.1:{sentinel.port}/shop")
         await ready(users)
         await used(users)
         deadline = time.monotonic() + READY_S
         while copy.ask("DBSIZE") != master.ask("DBSIZE"):
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
+        # It asks the master for its copies every ten seconds; without one it could do nothing.
+        while not sentinel.ask("SENTINEL", "replicas", "shop").startswith("*1"):
+            assert time.monotonic() < deadline, "the Sentinel has not heard of the copy"
+            await asyncio.sleep(0.05)
+        # Only now: until here a master that is slow to answer is not to be given up.
+        soon = ("SENTINEL", "SET", "shop", "down-after-milliseconds", "500")
+        assert sentinel.ask(*soon) == "+OK"
         master.kill()
         began = time.monotonic()
         while True:
@@ -151,28 +157,25 @@ async def test_after_a_failover_states_are_written_to_the_new_master(tmp_path: P
 
 
 @contextmanager
-def _sentinel(folder: Path, master_port: int) -> Iterator[int]:
-    """A Sentinel, alone, that fails the master "shop" over after half a second."""
-    folder.mkdir()
-    port = free_port()
+def _sentinel(folder: Path, master_port: int) -> Iterator[RunningRedis]:
+    """A Sentinel, alone, that fails the master "shop" over after a minute."""
+    sentinel = RunningRedis(folder)
+    sentinel.password = ""
+    port = sentinel.port
     (folder / "sentinel.conf").write_text(
         f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
         f"sentinel monitor shop 127.0.0.1 {master_port} 1\nsentinel auth-pass shop together\n"
-        "sentinel down-after-milliseconds shop 500\nsentinel failover-timeout shop 3000\n"
+        "sentinel down-after-milliseconds shop 60000\nsentinel failover-timeout shop 3000\n"
     )
     command = [install_redis(), folder / "sentinel.conf", "--sentinel"]
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + READY_S
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < deadline
-                time.sleep(0.02)
-        yield port
+        while not sentinel.ask("PING").startswith("+PONG"):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        yield sentinel
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)

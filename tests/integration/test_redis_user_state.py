@@ -28,4 +28,4 @@ def redis(server: RunningRedis) -> RunningRedis:
 class TestRedisUserStates(UserStatesContract):
     @pytest.fixture
     def target(self, redis: RunningRedis) -> StoreTarget:
-        return StoreTarget("hemline.redis_user_state:RedisUserStates", redis.url)
+        return StoreTarget("running_redis:patient_states", redis.url)

@@ -25,6 +25,8 @@ from tiny_release import TITLES, tiny_image
 
 pytestmark = pytest.mark.integration
 
+PATIENCE_S = 90.0
+
 
 def contents(rows: int, dim: int = 32, seed: int = 0) -> F32:
     return normalise(np.random.default_rng(seed).normal(size=(rows, dim)))
@@ -37,7 +39,7 @@ async def test_tower_vectors_equal_those_computed_in_process(
 ) -> None:
     x = contents(rows)
     call = encoders.user_vectors if side == "user" else encoders.item_vectors
-    vectors = await call(x, 1, 5.0)
+    vectors = await call(x, 1, PATIENCE_S)
     with torch.inference_mode():
         expected = triton.tower(side)(torch.from_numpy(x)).numpy()
     assert vectors.dtype == np.float32
@@ -48,7 +50,7 @@ async def test_text_vectors_equal_those_computed_in_process(
     triton: RunningTriton, encoders: TritonEncoders
 ) -> None:
     texts = [*TITLES, "", "robe d'été à fleurs ✿", "x" * 5000, *(f"title {i}" for i in range(70))]
-    vectors = await encoders.text_vectors(texts, 1, 20.0)
+    vectors = await encoders.text_vectors(texts, 1, PATIENCE_S)
     np.testing.assert_allclose(vectors, triton.encoder().encode_texts(texts), atol=1e-5)
 
 
@@ -57,7 +59,7 @@ async def test_image_vectors_equal_those_computed_in_process(
 ) -> None:
     images = [tiny_image(i, kind) for i, kind in enumerate(["JPEG", "PNG", "WEBP"] * 7)]
     images.append(tiny_image(99, "JPEG", size=(800, 1000)))  # large enough for draft()
-    vectors = await encoders.image_vectors(images, 1, 20.0)
+    vectors = await encoders.image_vectors(images, 1, PATIENCE_S)
     np.testing.assert_allclose(vectors, triton.encoder().encode_images(images), atol=1e-5)
 
 
@@ -66,7 +68,7 @@ async def test_a_broken_image_fails_alone_and_its_neighbours_are_answered(
 ) -> None:
     images = [tiny_image(i) for i in range(12)]
     images[4], images[9], images[10] = b"GIF89a no image", images[9][:60], b""
-    answers = await encoders.image_answers(images, 1, 20.0)
+    answers = await encoders.image_answers(images, 1, PATIENCE_S)
     for index, (data, answer) in enumerate(zip(images, answers, strict=True)):
         if index in (4, 9, 10):
             assert isinstance(answer, BadImageError)
@@ -75,13 +77,13 @@ async def test_a_broken_image_fails_alone_and_its_neighbours_are_answered(
             expected = triton.encoder().encode_images([data])[0]
             np.testing.assert_allclose(answer, expected, atol=1e-5)
     with pytest.raises(BadImageError, match=r"^images\[4\]: GIF is not accepted"):
-        await encoders.image_vectors(images, 1, 20.0)
+        await encoders.image_vectors(images, 1, PATIENCE_S)
 
 
 async def test_no_rows_are_answered_by_no_vectors(encoders: TritonEncoders) -> None:
-    assert len(await encoders.user_vectors(contents(0), 1, 1.0)) == 0
-    assert len(await encoders.text_vectors([], 1, 1.0)) == 0
-    assert len(await encoders.image_vectors([], 1, 1.0)) == 0
+    assert len(await encoders.user_vectors(contents(0), 1, PATIENCE_S)) == 0
+    assert len(await encoders.text_vectors([], 1, PATIENCE_S)) == 0
+    assert len(await encoders.image_vectors([], 1, PATIENCE_S)) == 0
 
 
 async def test_calls_made_at_once_share_batches(
@@ -89,7 +91,7 @@ async def test_calls_made_at_once_share_batches(
 ) -> None:
     x = contents(200)
     before = await encoders.statistics("user_tower")
-    vectors = await asyncio.gather(*(encoders.user_vectors(row[None], 1, 5.0) for row in x))
+    vectors = await asyncio.gather(*(encoders.user_vectors(row[None], 1, PATIENCE_S) for row in x))
     after = await encoders.statistics("user_tower")
     with torch.inference_mode():
         expected = triton.tower("user")(torch.from_numpy(x)).numpy()
@@ -100,15 +102,15 @@ async def test_calls_made_at_once_share_batches(
 
 async def test_a_version_that_is_not_loaded_is_a_release_error(encoders: TritonEncoders) -> None:
     with pytest.raises(ReleaseError, match="version 77"):
-        await encoders.user_vectors(contents(1), 77, 1.0)
-    assert await encoders.ready(1)
+        await encoders.user_vectors(contents(1), 77, PATIENCE_S)
+    assert await encoders.ready(1, PATIENCE_S)
     assert not await encoders.ready(77)
 
 
 async def test_vectors_of_another_length_are_refused(encoders: TritonEncoders) -> None:
     good, bad = await asyncio.gather(
-        encoders.user_vectors(contents(1), 1, 1.0),
-        encoders.user_vectors(contents(1, dim=31), 1, 1.0),
+        encoders.user_vectors(contents(1), 1, PATIENCE_S),
+        encoders.user_vectors(contents(1, dim=31), 1, PATIENCE_S),
         return_exceptions=True,
     )
     assert isinstance(bad, InvalidInputError)
@@ -119,7 +121,7 @@ async def test_vectors_of_another_length_are_refused(encoders: TritonEncoders) -
 async def test_only_who_has_the_key_can_control_models(encoders: TritonEncoders) -> None:
     with pytest.raises(ReleaseError, match="control key"):
         await encoders.unload(1)
-    assert await encoders.ready(1)
+    assert await encoders.ready(1, PATIENCE_S)
 
 
 @pytest.mark.parametrize("path", ["v2/systemsharedmemory/status", "v2/logging"])
@@ -135,10 +137,12 @@ async def test_a_deadline_is_kept(encoders: TritonEncoders) -> None:
     began = time.perf_counter()
     with pytest.raises(DeadlineError):
         await encoders.text_vectors(texts, 1, 0.05)
-    assert time.perf_counter() - began < 0.5
+    told = time.perf_counter()
+    await encoders.text_vectors(texts, 1, PATIENCE_S)
+    assert told - began < time.perf_counter() - told
     with pytest.raises(DeadlineError):
         await encoders.user_vectors(contents(1), 1, 0.0)
-    assert (await encoders.user_vectors(contents(1), 1, 5.0)).shape == (1, 16)
+    assert (await encoders.user_vectors(contents(1), 1, PATIENCE_S)).shape == (1, 16)
 
 
 async def test_answers_leave_nothing_in_the_log_and_nothing_in_memory(
@@ -149,7 +153,7 @@ async def test_answers_leave_nothing_in_the_log_and_nothing_in_memory(
 
     async def resident_mb(calls: int) -> float:
         for _ in range(calls):
-            await encoders.user_vectors(x, 1, 20.0)
+            await encoders.user_vectors(x, 1, PATIENCE_S)
         return sum(stub.memory_info().rss for stub in stubs) / 2**20
 
     logged, before = triton.log.stat().st_size, await resident_mb(50)

@@ -71,7 +71,7 @@ class Pod:
             stub = health_pb2_grpc.HealthStub(channel)
             while True:
                 try:
-                    answer = stub.Check(health_pb2.HealthCheckRequest(service=""), timeout=2)
+                    answer = stub.Check(health_pb2.HealthCheckRequest(service=""), timeout=20)
                     if answer.status == health_pb2.HealthCheckResponse.SERVING:
                         return
                 except grpc.RpcError:
@@ -83,7 +83,7 @@ class Pod:
     def stop(self) -> None:
         self.process.terminate()
         try:
-            self.process.wait(20)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -120,6 +120,6 @@ async def test_models_answer_control_takes_the_key_and_a_dead_model_fails_the_pr
     stubs = psutil.Process(pod.process.pid).children(recursive=True)
     victim = next(p for p in stubs if "triton_python_backend_stub" in " ".join(p.cmdline()))
     victim.send_signal(signal.SIGKILL)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while await silent_versions(probe) != [1]:
             await asyncio.sleep(0.5)
