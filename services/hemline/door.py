@@ -3,10 +3,11 @@
 A `grpc.aio` server accepts a call only when the event loop comes round to it, which takes as long
 as everything that is being answered, so that at five times what it can answer nearly all calls die
 waiting to be refused. Here the thread that takes calls from the network asks the method's `Gate`
-first, and refuses without reading the request (`hemline.taking_calls`). A call that is let in waits
-in a thread of the pool while a coroutine answers it on the loop. A method that is no coroutine is
-answered in that thread itself: for one that does nothing but wait for a thread of its own, as a
-search does, the way over the loop would cost more than all the rest of the call.
+first, and refuses without reading the request (`hemline.taking_calls`). A unary call that is let in
+is answered by a coroutine on the loop (`hemline.unary_call`); a stream waits meanwhile in a thread
+of the pool. A method that is no coroutine is answered in such a thread itself: for one that does
+nothing but wait for a thread of its own, as a search does, the way over the loop would cost more
+than all the rest of the call.
 """
 
 from __future__ import annotations
@@ -26,9 +27,18 @@ import grpc
 from prometheus_client import Counter
 
 from hemline import metrics
-from hemline.boundary import Blocking, Boundary, Call, RefusedError, Streamed, Unary
+from hemline.boundary import (
+    Blocking,
+    Boundary,
+    Call,
+    Metadata,
+    RefusedError,
+    Streamed,
+    Unary,
+)
 from hemline.gate import Gate
 from hemline.taking_calls import REFUSED
+from hemline.unary_call import Answerer, UnaryCall
 
 Handler = Any  # grpc.RpcMethodHandler, which is generic in the stubs alone
 
@@ -45,6 +55,32 @@ class _Entrance:
 
     gate: Gate
     refused: Counter
+
+    def begin(self, waited_s: float) -> None:
+        """The loop has come round to a call. Raises RefusedError when that took too long."""
+        if not self.gate.begins(waited_s):
+            self.refused.inc()
+            raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, REFUSED)
+
+
+@dataclass(frozen=True)
+class _OnTheLoop:
+    """A unary method, as `hemline.unary_call` wants it."""
+
+    loop: asyncio.AbstractEventLoop
+    entrance: _Entrance
+    encode: Callable[[Any], bytes]
+    method: Unary
+    room: threading.Event
+
+    async def answer(self, request: bytes, call: UnaryCall) -> bytes:
+        self.entrance.begin(time.perf_counter() - call.received)
+        answer = await self.method(request, _call(call.metadata, call.deadline - time.time()))
+        return self.encode(answer)
+
+    def ended(self) -> None:
+        self.entrance.gate.leave()
+        self.room.set()
 
 
 class _Through(ThreadPoolExecutor):
@@ -94,6 +130,7 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         self._loop = loop
         self._room = threading.Event()
         self._entrances: dict[str, _Entrance] = {}
+        self._on_the_loop: dict[str, _OnTheLoop] = {}
         self._call_threads = ThreadPoolExecutor(_CALL_THREADS, thread_name_prefix="call")
         self._stream_threads = ThreadPoolExecutor(2 * MAX_STREAMS, thread_name_prefix="stream")
         self._streams = Gate(MAX_STREAMS, few=MAX_STREAMS)
@@ -109,6 +146,10 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             return True
         entrance.refused.inc()
         return False
+
+    def answerer(self, method: str) -> Answerer | None:
+        """What answers a unary method on the loop; None for others, and for what is no method."""
+        return self._on_the_loop.get(method)
 
     def wait_for_room(self, most_s: float) -> None:
         """Return when a call has ended since this was asked last, or after so many seconds."""
@@ -139,13 +180,14 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             Gate(min(most or MAX_CALLS, MAX_CALLS), few) if handler.unary_unary else self._streams
         )
         entrance = _Entrance(gate, metrics.REQUESTS.labels(name, "RESOURCE_EXHAUSTED"))
-        if handler.unary_unary:
-            method = handler.unary_unary
-            behave = (
-                self._unary(self._boundary.unary(name, method, decode), entrance)
-                if inspect.iscoroutinefunction(method)
-                else self._blocking(self._boundary.blocking(name, method, decode), gate)
-            )
+        method = handler.unary_unary
+        if inspect.iscoroutinefunction(method):
+            unary = self._boundary.unary(name, method, decode)
+            on_the_loop = _OnTheLoop(self._loop, entrance, encode, unary, self._room)
+            self._on_the_loop[f"/{name}"] = on_the_loop
+            accept = grpc.unary_unary_rpc_method_handler(_answered_on_the_loop)
+        elif method is not None:
+            behave = self._blocking(self._boundary.blocking(name, method, decode), gate)
             accept = grpc.unary_unary_rpc_method_handler(behave, response_serializer=encode)
         elif handler.stream_unary:
             answer = self._boundary.streamed(name, handler.stream_unary, decode)
@@ -155,14 +197,6 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             raise TypeError(f"{name} streams its answer")
         self._entrances[f"/{name}"] = entrance
         return accept
-
-    def _unary(self, answer: Unary, entrance: _Entrance) -> Any:
-        def behave(request: bytes, context: grpc.ServicerContext) -> Any:
-            call = _call_of(context)
-            return self._wait_for(lambda: answer(request, call), context, entrance)
-
-        behave.experimental_thread_pool = _Through(entrance.gate, self._call_threads, self._room)  # type: ignore[attr-defined]
-        return behave
 
     def _blocking(self, answer: Blocking, gate: Gate) -> Any:
         def behave(request: bytes, context: grpc.ServicerContext) -> Any:
@@ -198,9 +232,7 @@ class Door(grpc.GenericRpcHandler):  # type: ignore[type-arg]
         let_in = time.perf_counter()
 
         async def begin() -> Any:
-            if not entrance.gate.begins(time.perf_counter() - let_in):
-                entrance.refused.inc()
-                raise RefusedError(grpc.StatusCode.RESOURCE_EXHAUSTED, REFUSED)
+            entrance.begin(time.perf_counter() - let_in)
             return await answer()
 
         future = asyncio.run_coroutine_threadsafe(begin(), self._loop)
@@ -264,7 +296,15 @@ def _cancel(future: Future[Any]) -> None:
     future.cancel()
 
 
+def _answered_on_the_loop(request: bytes, context: grpc.ServicerContext) -> None:
+    """Stands for a method that gRPC shall know the name of and is never asked to answer."""
+    raise AssertionError("a call of this method does not come this way")
+
+
 def _call_of(context: grpc.ServicerContext) -> Call:
-    left = context.time_remaining()
-    ends = None if left > _NO_DEADLINE_S else time.monotonic() + left
-    return Call(context.invocation_metadata(), ends)
+    return _call(context.invocation_metadata(), context.time_remaining())
+
+
+def _call(metadata: Metadata, left_s: float) -> Call:
+    ends = None if left_s > _NO_DEADLINE_S else time.monotonic() + left_s
+    return Call(metadata, ends)

@@ -7,6 +7,8 @@ processor than is left. Here,
 
 - a call that is one too many is cancelled with its status as soon as it is known which method it is
   for. C-core needs no more to tell the caller, and there is no second event;
+- a unary call that is answered on the event loop goes there without a thread of its own
+  (`hemline.unary_call`);
 - when all that has come was refused, there is nothing to take before a call has ended: the thread
   waits for that, a few milliseconds at most, and then refuses many calls at a time.
 
@@ -24,6 +26,8 @@ import grpc
 from grpc import _server
 from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
+from hemline.unary_call import Answerer, UnaryCall
+
 REFUSED = "too many calls are under way; try again later"
 FULL_S = 0.003  # refusals wait so long at most, for others to be refused with
 _EVENT_S = 0.2  # then look whether anybody holds the server still, as gRPC's own thread does
@@ -34,6 +38,9 @@ class Doorkeeper(Protocol):
 
     def lets_in(self, method: str) -> bool:
         """Count a call of "/package.Service/Method" in, or refuse it."""
+
+    def answerer(self, method: str) -> Answerer | None:
+        """What answers the calls of a method on the event loop; None: gRPC's threads do it."""
 
     def wait_for_room(self, most_s: float) -> None:
         """Return when a call has ended, at the latest after so many seconds."""
@@ -67,6 +74,9 @@ def _take(state: Any, doorkeeper: Doorkeeper) -> None:
         elif event.success and not doorkeeper.lets_in(event.tag):
             goes_on = _refuse(state, event)
             only_refused = True
+        elif event.success and (method := doorkeeper.answerer(event.tag)):
+            goes_on = _begin(state, event, method)
+            only_refused = False
         else:
             goes_on = _server._process_event_and_continue(state, event)
             only_refused = only_refused and type(event.tag) is not str
@@ -75,6 +85,18 @@ def _take(state: Any, doorkeeper: Doorkeeper) -> None:
 
 def _refuse(state: Any, event: Any) -> bool:
     event.call.cancel(cygrpc.StatusCode.resource_exhausted, REFUSED)
+    return _ask_for_another(state, event)
+
+
+def _begin(state: Any, event: Any, method: Answerer) -> bool:
+    call = UnaryCall(event, method)
+    with state.lock:
+        state.rpc_states.add(call)  # the server does not end before it has
+        call.begin()
+        return _ask_for_another(state, event)
+
+
+def _ask_for_another(state: Any, event: Any) -> bool:
     with state.lock:
         state.due.remove(event.tag)
         if state.stage is _server._ServerStage.STARTED:
