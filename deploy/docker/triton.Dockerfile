@@ -37,7 +37,7 @@ COPY --from=build /opt/triton_python_backend_stub /opt/tritonserver/backends/pyt
 ENV PATH=/opt/hemline/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 # Fails the build, not the cluster, when the server is of another version than the stub.
 RUN test "$TRITON_SERVER_VERSION" = 2.51.0 \
-    && python3 -c "import hemline.encoders.clip, hemline.triton_container, hemline.triton_probe"
+    && python3 -c "import hemline.encoders.clip, hemline.encoders.served_clip, hemline.triton_container, hemline.triton_probe"
 USER 10001:10001
 WORKDIR /
 ENTRYPOINT []

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
+import numpy as np
+from PIL import Image
 
 from hemline.encoders import served
-from hemline.encoders.clip import ClipEncoder
+from hemline.encoders.served_clip import load_image_encoder
 from hemline.images import decode_image
 from hemline.vectors import F32
 
@@ -19,16 +20,16 @@ from hemline.vectors import F32
 class TritonPythonModel:
     def initialize(self, args: Mapping[str, str]) -> None:
         folder = served.release_folder(args) / "clip"
-        self.encoder = ClipEncoder.load(folder, served.device_of(args))
-        size = self.encoder.image_size
-        self.encode([torch.zeros(1, 3, size, size)])  # or the first call is the slow one
+        self.encoder = load_image_encoder(folder, served.device_of(args))
+        blank = Image.new("RGB", (self.encoder.image_size, self.encoder.image_size))
+        self.encode([np.stack([self.encoder.preprocess(blank)])])  # or the first call is slow
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         return served.answer(requests, self.pixels_of, self.encode)
 
-    def pixels_of(self, request: Any) -> torch.Tensor:
-        """JPEG, PNG or WebP to float32 (b, 3, image_size, image_size)."""
-        return torch.stack(
+    def pixels_of(self, request: Any) -> F32:
+        """JPEG, PNG or WebP to b preprocessed images."""
+        return np.stack(
             [
                 self.encoder.preprocess(
                     decode_image(data, at_least=2 * self.encoder.image_size, field=f"images[{row}]")
@@ -37,8 +38,8 @@ class TritonPythonModel:
             ]
         )
 
-    def encode(self, requests: list[torch.Tensor]) -> F32:
-        return self.encoder.encode_pixels(torch.cat(requests))
+    def encode(self, requests: list[F32]) -> F32:
+        return self.encoder.encode_pixels(np.concatenate(requests))
 
     def finalize(self) -> None:
         served.leave()

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hemline.encoders import served
-from hemline.encoders.clip import ClipEncoder
+from hemline.encoders.served_clip import load_text_encoder
 from hemline.vectors import F32
 
 
 class TritonPythonModel:
     def initialize(self, args: Mapping[str, str]) -> None:
         folder = served.release_folder(args) / "clip"
-        self.encoder = ClipEncoder.load(folder, served.device_of(args))
+        self.encoder = load_text_encoder(folder, served.device_of(args))
         self.encoder.encode_texts(["red summer dress"])  # or the first call is the slow one
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:

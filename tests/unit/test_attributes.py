@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from hemline.catalogue import Catalogue, Item, items_table
-from hemline.encoders.clip_model import EncoderError
+from hemline.encoders.clip_folder import EncoderError
 from hemline.errors import CatalogueError
 from hemline_training.attributes.catalogue import FILLED_FILE, fill_catalogue
 from hemline_training.attributes.fill import AttributeFiller

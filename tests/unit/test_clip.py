@@ -17,7 +17,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from hemline.encoders.clip import ClipEncoder, load_clip
-from hemline.encoders.clip_model import EncoderError, build_model, text_features
+from hemline.encoders.clip_folder import EncoderError
+from hemline.encoders.clip_model import build_model, text_features
 from hemline.encoders.tokenizer import CompactTokenizer
 from hemline.errors import BadImageError
 from hemline_training.clip.model import clip_config, preprocess_config

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from hemline.encoders.clip_model import EncoderError
+from hemline.encoders.clip_folder import EncoderError
 from hemline.errors import BadImageError
 from hemline_training import content_encoders
 from hemline_training.content_encoders import (

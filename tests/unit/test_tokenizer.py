@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer
 
+from hemline.encoders.byte_pairs import byte_pairs
 from hemline.encoders.tokenizer import CompactTokenizer
 
 CORPUS = ["Women Red Dress", "Men's brown leather shoes", "blue jeans", "blue jeans for men"]
@@ -65,6 +66,21 @@ def test_any_text_decodes_to_what_the_full_table_makes_of_it(text: str) -> None:
     ids = SMALL.encode(text)
     assert all(0 <= i < SMALL.sot_id for i in ids)
     assert SMALL.decode(ids) == FULL.decode(FULL.encode(text))
+
+
+def test_the_table_is_open_clips() -> None:
+    table = byte_pairs()
+    tokens = [*table.alphabet(), *table.parts]
+    assert [*tokens, "<start_of_text>", "<end_of_text>"] == list(FULL.encoder)
+    assert {table.parts[first + second] for first, second in FULL.bpe_ranks} == set(FULL.bpe_ranks)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=60))
+def test_words_are_split_into_the_tokens_that_open_clip_splits_them_into(text: str) -> None:
+    table = byte_pairs()
+    tokens = [token for word in table.words(text) for token in table.split(word)]
+    assert [FULL.encoder[token] for token in tokens] == FULL.encode(text)
 
 
 @settings(max_examples=100, deadline=None)

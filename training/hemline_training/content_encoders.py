@@ -21,7 +21,7 @@ from timm.data.config import resolve_data_config
 from timm.data.transforms_factory import create_transform
 
 from hemline.encoders.clip import load_clip
-from hemline.encoders.clip_model import EncoderError
+from hemline.encoders.clip_folder import EncoderError
 from hemline.images import decode_image
 from hemline.vectors import F32, normalise
 

@@ -1,14 +1,6 @@
-"""CLIP encoders behind one small class, kept in one folder format.
+"""CLIP encoders behind one small class, computed by torch and open_clip; see `clip_folder`.
 
-A folder holds everything an encoder needs, without any model hub:
-
-    encoder.json        name, architecture (an open_clip config), preprocessing, kind of tokenizer
-    model.safetensors   weights, float16 on disk, float32 in memory
-    loss.csv            how training went, epoch by epoch, where it is known
-    tokens.json         the compact tokenizer's table (Hemline's own models), or
-    tokenizer/          a Hugging Face tokenizer's files
-
-`load_clip` also accepts any open_clip name; what it fetches is first brought into this format.
+`load_clip` also accepts any open_clip name; what it fetches is first brought into that format.
 """
 
 from __future__ import annotations
@@ -30,27 +22,22 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import save as safetensors_bytes
 
-from hemline.encoders.clip_model import (
+from hemline.encoders.clip_folder import (
+    CONFIG,
+    CURVE,
+    FORMAT,
+    HF_FOLDER,
+    TOKENS,
+    WEIGHTS,
     EncoderError,
-    build_model,
-    half,
-    load_weights,
-    text_features,
-    used_length,
+    read_config,
 )
-from hemline.encoders.tokenizer import CompactTokenizer
+from hemline.encoders.clip_model import build_model, half, load_weights, text_features
+from hemline.encoders.tokenizer import CompactTokenizer, used_length
 from hemline.errors import BadImageError
 from hemline.images import decode_image
 from hemline.vectors import F32, normalise
 
-FORMAT = "hemline-clip-1"
-_CONFIG, _WEIGHTS, _TOKENS, HF_FOLDER = (
-    "encoder.json",
-    "model.safetensors",
-    "tokens.json",
-    "tokenizer",
-)
-CURVE = "loss.csv"  # no part of the encoder's identity
 _COMMITTED = "training/hemline_training/weights/hemline_clip"
 
 Tokenize = Callable[[Sequence[str]], npt.NDArray[np.int64]]  # (n,) texts -> (n, context) ids
@@ -108,24 +95,18 @@ class ClipEncoder:
             "preprocess": asdict(preprocess),
             "tokenizer": {"kind": "compact"},
         }
-        return cls(model, config, {_TOKENS: tokenizer.to_json().encode()}, device)
+        return cls(model, config, {TOKENS: tokenizer.to_json().encode()}, device)
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> ClipEncoder:
         """Read a folder that `save` wrote. Raises EncoderError if it is not one."""
-        path = folder / _CONFIG
-        if not path.is_file():
-            raise EncoderError(f"{folder} is not an encoder folder: it has no {_CONFIG}")
-        raw = path.read_bytes()
-        config = json.loads(raw)
-        if config.get("format") != FORMAT:
-            raise EncoderError(f"{path} is not of the format {FORMAT}")
+        config = read_config(folder)
         files = _read_tokenizer_files(folder)
         model = build_model(config["model"])
-        weights = folder / _WEIGHTS
-        load_weights(model, weights)
+        load_weights(model, folder / WEIGHTS)
         encoder = cls(model, config, files, device)
-        encoder._id = _digest({_CONFIG: raw, _WEIGHTS: weights.read_bytes(), **files})
+        identity = {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)}
+        encoder._id = _digest({**identity, **files})
         if (folder / CURVE).is_file():
             encoder._curve = (folder / CURVE).read_bytes()
         return encoder
@@ -160,10 +141,11 @@ class ClipEncoder:
             out[start : start + len(chunk)] = self.encode_pixels(torch.stack(chunk))
         return out
 
-    def encode_pixels(self, pixels: torch.Tensor) -> F32:
+    def encode_pixels(self, pixels: torch.Tensor | F32) -> F32:
         """Preprocessed float32 (n, 3, image_size, image_size) to float32 (n, dim), unit norm."""
         with torch.inference_mode():
-            batch = pixels.to(self.device).contiguous(memory_format=torch.channels_last)
+            batch = torch.as_tensor(pixels, device=self.device)
+            batch = batch.contiguous(memory_format=torch.channels_last)
             features: torch.Tensor = self.model.encode_image(batch)  # type: ignore[operator]
             return normalise(features.float().cpu().numpy())
 
@@ -203,8 +185,8 @@ class ClipEncoder:
         }
         config = json.dumps(self.config, indent=2, sort_keys=True) + "\n"
         return {
-            _CONFIG: config.encode(),
-            _WEIGHTS: safetensors_bytes(state),
+            CONFIG: config.encode(),
+            WEIGHTS: safetensors_bytes(state),
             **self._tokenizer_files,
         }
 
@@ -222,7 +204,7 @@ def load_clip(spec: str, device: str = "cpu") -> ClipEncoder:
     """
     if spec == "hemline":
         return ClipEncoder.load(committed_weights(), device)
-    if (Path(spec) / _CONFIG).is_file():
+    if (Path(spec) / CONFIG).is_file():
         return ClipEncoder.load(Path(spec), device)
     from hemline.encoders.clip_convert import check_equal, convert_open_clip
 
@@ -239,7 +221,7 @@ def committed_weights() -> Path:
     here = Path(__file__).resolve()
     installed = here.parents[2] / "hemline_training" / "weights" / "hemline_clip"
     for folder in (here.parents[3] / _COMMITTED, installed):
-        if (folder / _CONFIG).is_file():
+        if (folder / CONFIG).is_file():
             return folder
     raise EncoderError(f"the committed weights are missing: expected {_COMMITTED}")
 
@@ -247,7 +229,7 @@ def committed_weights() -> Path:
 def _tokenizer(config: Mapping[str, Any], files: Mapping[str, bytes]) -> Tokenize:
     kind, options = config["kind"], {k: v for k, v in config.items() if k != "kind"}
     if kind == "compact":
-        return CompactTokenizer.from_json(files[_TOKENS].decode())
+        return CompactTokenizer.from_json(files[TOKENS].decode())
     if kind == "simple":
         inner = open_clip.SimpleTokenizer(**options)
     elif kind == "hf":
@@ -265,7 +247,7 @@ def _tokenizer(config: Mapping[str, Any], files: Mapping[str, bytes]) -> Tokeniz
 
 
 def _read_tokenizer_files(folder: Path) -> dict[str, bytes]:
-    paths: Iterator[Path] = (p for p in [folder / _TOKENS] if p.is_file())
+    paths: Iterator[Path] = (p for p in [folder / TOKENS] if p.is_file())
     files = {path.name: path.read_bytes() for path in paths}
     for path in sorted((folder / HF_FOLDER).glob("*")):
         files[f"{HF_FOLDER}/{path.name}"] = path.read_bytes()

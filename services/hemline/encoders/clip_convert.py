@@ -14,8 +14,8 @@ from open_clip.tokenizer import HFTokenizer
 from open_clip.transformer import QuickGELU
 from PIL import Image
 
-from hemline.encoders.clip import FORMAT, HF_FOLDER, ClipEncoder
-from hemline.encoders.clip_model import EncoderError
+from hemline.encoders.clip import ClipEncoder
+from hemline.encoders.clip_folder import FORMAT, HF_FOLDER, EncoderError
 
 _log = logging.getLogger(__name__)
 

@@ -7,19 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import open_clip
 import torch
 from safetensors import safe_open
 
-from hemline.errors import HemlineError
+from hemline.encoders.clip_folder import EncoderError
 
 _FP16_MAX = 65504.0
-
-
-class EncoderError(HemlineError):
-    """An encoder cannot be found, is not of a known format, or does not fit its weights."""
 
 
 def build_model(model_config: Mapping[str, Any]) -> torch.nn.Module:
@@ -33,12 +27,6 @@ def build_model(model_config: Mapping[str, Any]) -> torch.nn.Module:
     kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
     model: torch.nn.Module = kind(**config)
     return model
-
-
-def used_length(tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """(n, context) ids to (n,) lengths without the trailing zeros."""
-    context = tokens.shape[1]
-    return np.asarray(context - np.argmax(tokens[:, ::-1] != 0, axis=1))
 
 
 def text_features(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:

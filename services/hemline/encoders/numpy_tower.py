@@ -10,12 +10,10 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from scipy.special import erf
 
+from hemline.encoders.gelu import gelu
 from hemline.errors import ReleaseError
 from hemline.vectors import F32, normalise
-
-_ROOT_HALF = np.float32(np.sqrt(0.5))
 
 
 class NumpyTower:
@@ -46,8 +44,7 @@ class NumpyTower:
 
     def __call__(self, x: F32) -> F32:
         both = x @ self._first
-        hidden = both[:, self.output_dim :] + self._hidden_bias
-        hidden = 0.5 * hidden * (1 + erf(hidden * _ROOT_HALF))  # GELU, exact
+        hidden = gelu(both[:, self.output_dim :] + self._hidden_bias)
         return normalise(
             both[:, : self.output_dim] + hidden @ self._correction + self._correction_bias
         )

@@ -12,19 +12,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-import regex  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from open_clip.tokenizer import SimpleTokenizer
+
+from hemline.encoders.byte_pairs import byte_pairs
 
 _FORMAT = "hemline-tokens-1"
-# The table's own pattern without its two special tokens: a caller's text can never produce those.
-_WORDS = regex.compile(
-    r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", regex.IGNORECASE
-)
 _MAX_CHARS = (
     600  # of one text; a context of 24 tokens is about 120, and merging one word is quadratic
 )
@@ -39,15 +34,14 @@ class CompactTokenizer:
     """
 
     def __init__(self, tokens: Sequence[str], context_length: int = 24) -> None:
-        base = _base_table()
-        if list(tokens[:512]) != _byte_alphabet():
+        base = byte_pairs()
+        if list(tokens[:512]) != base.alphabet():
             raise ValueError("the first 512 tokens must be the byte alphabet")
         self.tokens = tuple(tokens)
         self.context_length = context_length
         self.sot_id, self.eot_id = len(tokens), len(tokens) + 1
         self.vocab_size = len(tokens) + 2
         self._ids = {token: index for index, token in enumerate(tokens)}
-        self._parts = _merge_parts()
         self._base = base
         self._words: dict[str, tuple[int, ...]] = {}
 
@@ -56,16 +50,13 @@ class CompactTokenizer:
         cls, texts: Iterable[str], context_length: int = 24, min_count: int = 2
     ) -> CompactTokenizer:
         """Keep the tokens occurring at least `min_count` times in `texts`, in the table's order."""
-        base = _base_table()
+        base = byte_pairs()
         counts: Counter[str] = Counter()
         for text in texts:
-            for word in _words(text):
-                counts.update(base.bpe(word).split(" "))
-        alphabet = _byte_alphabet()
-        known = set(alphabet)
-        kept = [t for t, count in counts.items() if count >= min_count and t not in known]
-        kept.sort(key=lambda token: int(base.encoder[token]))
-        return cls(alphabet + kept, context_length)
+            for word in base.words(text):
+                counts.update(base.split(word))
+        kept = [token for token in base.parts if counts[token] >= max(min_count, 1)]
+        return cls(base.alphabet() + kept, context_length)
 
     @classmethod
     def load(cls, path: Path) -> CompactTokenizer:
@@ -77,7 +68,7 @@ class CompactTokenizer:
         document = json.loads(text)
         if document.get("format") != _FORMAT:
             raise ValueError(f"not a {_FORMAT} file")
-        return cls(_byte_alphabet() + document["tokens"], int(document["context_length"]))
+        return cls(byte_pairs().alphabet() + document["tokens"], int(document["context_length"]))
 
     def to_json(self) -> str:
         """The kept tokens beyond the byte alphabet, one document."""
@@ -91,7 +82,7 @@ class CompactTokenizer:
     def encode(self, text: str) -> list[int]:
         """Token ids of a whole text of any length, without start and end."""
         ids: list[int] = []
-        for word in _words(text):
+        for word in self._base.words(text):
             known = self._words.get(word)
             if known is None:
                 known = tuple(self._word_ids(word))
@@ -103,7 +94,7 @@ class CompactTokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """The cleaned text again, a space after every word, just as the full table decodes it."""
         text = "".join(self.tokens[i] for i in ids if i < self.sot_id)
-        raw = bytes(self._base.byte_decoder[character] for character in text)
+        raw = bytes(self._base.bytes[character] for character in text)
         return raw.decode("utf-8", errors="replace").replace("</w>", " ")
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
@@ -117,42 +108,19 @@ class CompactTokenizer:
         return rows
 
     def _word_ids(self, word: str) -> list[int]:
-        base = self._base
-        if len(base.cache) > _MAX_CACHED_WORDS:
-            base.cache.clear()  # shared by all callers of the table and unbounded otherwise
-        stack = base.bpe(word).split(" ")[::-1]
+        stack = list(self._base.split(word)[::-1])
         ids: list[int] = []
         while stack:
             token = stack.pop()
             if token in self._ids:
                 ids.append(self._ids[token])
             else:
-                first, second = self._parts[token]
+                first, second = self._base.parts[token]
                 stack += [second, first]
         return ids
 
 
-def _words(text: str) -> list[str]:
-    """The cleaned text's words, each in the table's byte notation."""
-    base = _base_table()
-    cleaned = base.clean_fn(text.encode("utf-8", "replace").decode("utf-8"))
-    encoder = base.byte_encoder
-    return [
-        "".join(encoder[b] for b in word.encode("utf-8", "replace"))
-        for word in _WORDS.findall(cleaned)
-    ]
-
-
-@cache
-def _base_table() -> SimpleTokenizer:
-    return SimpleTokenizer()
-
-
-@cache
-def _merge_parts() -> dict[str, tuple[str, str]]:
-    return {first + second: (first, second) for first, second in _base_table().bpe_ranks}
-
-
-def _byte_alphabet() -> list[str]:
-    letters = [str(letter) for letter in _base_table().byte_encoder.values()]
-    return letters + [letter + "</w>" for letter in letters]
+def used_length(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n, context) ids to (n,) lengths without the trailing zeros."""
+    context = tokens.shape[1]
+    return np.asarray(context - np.argmax(tokens[:, ::-1] != 0, axis=1))

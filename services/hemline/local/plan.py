@@ -148,7 +148,7 @@ def _triton(
             f"http://{http}/v2/models/{model}/versions/{release.version}/ready" for model in MODELS
         ),
         env=command.env,
-        ready_timeout_s=360.0,  # it imports torch four times, which a busy machine makes slow
+        ready_timeout_s=360.0,  # an encoder that takes torch is slow to import on a busy machine
         grace_s=15.0,
         clean_up=lambda: remove_shared_memory(ports.triton_grpc),
         mishap="boost::interprocess::lock_exception",  # starved of the processor while loading

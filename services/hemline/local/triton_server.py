@@ -185,7 +185,7 @@ def triton_command(
         f"--metrics-port={metrics_port}",
         "--log-format=ISO8601",
         f"--grpc-restricted-protocol=shared-memory,trace,logging:{nobody}",
-        # Four processes import torch at once: 5 s alone, a multiple of it on a busy machine.
+        # For encoders that take torch: two processes import it at once, minutes on a busy machine.
         "--backend-config=python,stub-timeout-seconds=300",
         f"--backend-config=python,shm-region-prefix-name={_shared_memory_prefix(grpc_port)}",
     ]

@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hemline.encoders.clip import load_clip
-from hemline.encoders.clip_model import EncoderError, half, load_weights
+from hemline.encoders.clip_folder import EncoderError
+from hemline.encoders.clip_model import half, load_weights
 from hemline.images import decode_image
 from hemline.vectors import F32
 from hemline_training.attributes.labels import HEADS, Labels

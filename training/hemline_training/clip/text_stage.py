@@ -16,7 +16,8 @@ from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from hemline.encoders.clip import ClipEncoder
-from hemline.encoders.clip_model import text_features, used_length
+from hemline.encoders.clip_model import text_features
+from hemline.encoders.tokenizer import used_length
 from hemline_training.clip.captions import Captioner, fits
 from hemline_training.clip.data import Products, batches
 from hemline_training.clip.loss import contrastive_loss

@@ -27,8 +27,8 @@ from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from hemline.encoders.clip import ClipEncoder
-from hemline.encoders.clip_model import build_model, text_features, used_length
-from hemline.encoders.tokenizer import CompactTokenizer
+from hemline.encoders.clip_model import build_model, text_features
+from hemline.encoders.tokenizer import CompactTokenizer, used_length
 from hemline_training.clip.captions import Captioner, fits, names_of
 from hemline_training.clip.checkpoint import (
     TrainState,

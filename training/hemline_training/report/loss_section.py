@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from hemline.encoders.clip import CURVE
+from hemline.encoders.clip_folder import CURVE
 from hemline.releases import Release
 from hemline_training.report.charts import COLOURS, Line, lines
 from hemline_training.report.elements import Html, element, join, paragraph

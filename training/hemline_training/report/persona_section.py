@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from hemline.blend import SEGMENTS
 from hemline.encoders.clip import load_clip
-from hemline.encoders.clip_model import EncoderError
+from hemline.encoders.clip_folder import EncoderError
 from hemline.releases import Release
 from hemline.vectors import F32
 from hemline_training.report.elements import Html, details, element, join, paragraph, table
