@@ -43,15 +43,16 @@ class RunningKafka:
         )
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, timeout_s: float = 120.0) -> None:
-        """Start the broker, again or for the first time; returns when it is ready."""
+    def start(self, timeout_s: float = 120.0) -> float:
+        """Start the broker, again or for the first time; seconds until it was ready."""
+        began = time.monotonic()
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(self._spec.argv, stdout=output, stderr=output)
-        deadline = time.monotonic() + timeout_s
         while why_kafka_unhealthy("127.0.0.1", self.port) is not None:
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if self._process.poll() is not None or time.monotonic() > began + timeout_s:
                 pytest.fail(f"Kafka did not become ready:\n{self.log.read_text()[-3000:]}")
             time.sleep(0.1)
+        return time.monotonic() - began
 
     def stop(self) -> None:
         """SIGTERM, and wait for the end."""
