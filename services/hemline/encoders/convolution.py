@@ -8,6 +8,8 @@ quarter of a small ResNet's time; below `_TILED_FROM` pixels a side it saves non
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from hemline.vectors import F32
@@ -21,22 +23,29 @@ class Convolution:
 
     def __init__(self, weight: F32, bias: F32, stride: int = 1) -> None:
         """weight: (out, in, 3, 3) or (out, in, 1, 1), as torch keeps it; bias: (out,)."""
-        out, channels, self._side, _ = weight.shape
+        self._side = weight.shape[-1]
         self._stride, self._bias = stride, bias
-        last = weight.transpose(2, 3, 1, 0)  # (side, side, in, out)
-        self._rows = np.ascontiguousarray(last.reshape(-1, out))
-        self._tiles = None
-        if stride == 1 and self._side == 3:
-            tiles = np.einsum("ai,ijco,bj->baco", _TO_TILE, last, _TO_TILE)  # columns first
-            self._tiles = np.ascontiguousarray(tiles.reshape(16, channels, out))
+        self._last = weight.transpose(2, 3, 1, 0)  # (side, side, in, out)
+        self._may_tile = stride == 1 and self._side == 3
 
     def __call__(self, x: F32) -> F32:
         """(B, H, W, in) -> (B, ceil(H / stride), ceil(W / stride), out)."""
-        if self._tiles is not None and min(x.shape[1:3]) >= _TILED_FROM:
+        if self._may_tile and min(x.shape[1:3]) >= _TILED_FROM:
             return _by_tiles(x, self._tiles, self._bias)
         if self._side == 1:
             return np.asarray(x @ self._rows + self._bias, np.float32)
         return self._by_windows(x)
+
+    # Which of the two is needed only the first image tells; large layers see small images.
+
+    @cached_property
+    def _rows(self) -> F32:
+        return np.ascontiguousarray(self._last.reshape(-1, self._last.shape[-1]))
+
+    @cached_property
+    def _tiles(self) -> F32:
+        tiles = np.einsum("ai,ijco,bj->baco", _TO_TILE, self._last, _TO_TILE)  # columns first
+        return np.ascontiguousarray(tiles.reshape(16, *self._last.shape[2:]))
 
     def _by_windows(self, x: F32) -> F32:
         (count, height, width, channels), step = x.shape, self._stride

@@ -55,7 +55,7 @@ class CompactTokenizer:
         for text in texts:
             for word in base.words(text):
                 counts.update(base.split(word))
-        kept = [token for token in base.parts if counts[token] >= max(min_count, 1)]
+        kept = [token for token in base.merged() if counts[token] >= max(min_count, 1)]
         return cls(base.alphabet() + kept, context_length)
 
     @classmethod
@@ -115,7 +115,7 @@ class CompactTokenizer:
             if token in self._ids:
                 ids.append(self._ids[token])
             else:
-                first, second = self._base.parts[token]
+                first, second = self._base.parts(token)
                 stack += [second, first]
         return ids
 
