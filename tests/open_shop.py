@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 
@@ -36,6 +38,16 @@ from hemline.v1 import (
 )
 from shop import Shop
 from small_world import FakeEncoders
+
+CALL_S = 60.0
+
+
+def patient(stub: Any) -> Any:
+    """The stub, whose calls say that they wait for long: to a caller who does not say, the gateway
+    gives a second, and on a busy machine leaves out what it has no time for."""
+    for name, method in vars(stub).items():
+        setattr(stub, name, partial(method, timeout=CALL_S))
+    return stub
 
 
 @asynccontextmanager
@@ -73,11 +85,11 @@ async def open_shop(
             users,
             address,
             channel,
-            recommender_pb2_grpc.RecommenderServiceStub(channel),
-            event_pb2_grpc.EventServiceStub(channel),
-            user_pb2_grpc.UserServiceStub(channel),
-            catalog_pb2_grpc.CatalogServiceStub(channel),
-            admin_pb2_grpc.AdminServiceStub(channel),
+            patient(recommender_pb2_grpc.RecommenderServiceStub(channel)),
+            patient(event_pb2_grpc.EventServiceStub(channel)),
+            patient(user_pb2_grpc.UserServiceStub(channel)),
+            patient(catalog_pb2_grpc.CatalogServiceStub(channel)),
+            patient(admin_pb2_grpc.AdminServiceStub(channel)),
         )
     stopping.set()
     await working

@@ -37,7 +37,7 @@ def home(shop: Shop, tmp_path: Path) -> Path:
 
 
 async def test_every_figure_of_a_report_is_measured(shop: Shop, home: Path) -> None:
-    flags = ("--seconds", 1, "--users", 30, "--events-per-user", "3-6", "--rates", "50%")
+    flags = ("--seconds", 2, "--users", 30, "--events-per-user", "3-6", "--rates", "50%")
     code, out, err = await hemline(
         *("bench", "serve", "--gateway", shop.address, "--home", home, "--json", "--overload", 3),
         *flags,

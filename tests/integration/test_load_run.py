@@ -17,6 +17,7 @@ pytestmark = pytest.mark.integration
 LOADTEST = Path(__file__).parents[2] / "loadtest"
 # What a busy machine makes of these is no business of this test.
 PATIENT = ("--slo-p99-ms", 5000, "--slo-send-lag-p99-ms", 5000, "--deadline-ms", 10_000)
+PATIENT += ("--slo-sent-share", 0.5, "--slo-degraded-share", 0.5)
 
 
 async def run(program: str, *argv: object) -> tuple[int | None, str]:

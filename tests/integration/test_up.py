@@ -102,7 +102,7 @@ def test_up_with_tls_and_api_keys_serves_those_alone_who_have_both(
         monkeypatch.setenv("HEMLINE_API_KEY", key)  # of the commands started next
         assert not home.json("recommend", "ann")["info"]["degraded"]
 
-        few = ("bench", "serve", "--seconds", 1, "--users", 5, "--rates", "50%", "--timeout", 10)
+        few = ("bench", "serve", "--seconds", 3, "--users", 5, "--rates", "50%", "--timeout", 10)
         home.hemline(*few, code=1)  # this key may not send events
         monkeypatch.setenv("HEMLINE_API_KEY", load_key)
         measured = home.hemline(*few, "--json")
@@ -110,7 +110,7 @@ def test_up_with_tls_and_api_keys_serves_those_alone_who_have_both(
         assert json.loads(measured)["quarter"]["load"]["failed"].keys() <= {"RESOURCE_EXHAUSTED"}
         load = [sys.executable, str(LOADTEST), "--home", str(home.folder), "--rate", "20"]
         load += ["--seconds", "2", "--slo-p99-ms", "9000", "--slo-send-lag-p99-ms", "9000"]
-        load += ["--slo-sent-share", "0.1", "--deadline-ms", "9000"]
+        load += ["--slo-sent-share", "0.1", "--slo-failed-share", "0.5", "--deadline-ms", "9000"]
         done = subprocess.run(load, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "PASSED: all objectives were met" in done.stdout
