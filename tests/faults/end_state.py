@@ -30,7 +30,7 @@ async def until_applied(log: EventLog, users: UserStates, timeout_s: float) -> f
     return None
 
 
-async def read_topic(log: EventLog, topic: str, timeout_s: float = 30.0) -> list[Record]:
+async def read_topic(log: EventLog, topic: str, timeout_s: float = 90.0) -> list[Record]:
     """Every record of a topic, of each partition in order, by a reader of its own."""
     extent = await log.extent(topic)
     missing = {p: offsets.stop for p, offsets in extent.items() if offsets}

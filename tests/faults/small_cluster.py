@@ -78,7 +78,7 @@ class Kept:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
 
-    async def stop(self, timeout_s: float = 10.0) -> bool:
+    async def stop(self, timeout_s: float = 60.0) -> bool:
         """SIGTERM; whether it ended by itself in time."""
         self._stopping = True
         self.signal(signal.SIGCONT)

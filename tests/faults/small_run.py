@@ -42,7 +42,7 @@ LOAD_S = 0.8
 SENDERS = 6
 TRY_S = 0.25  # a client's patience with the first try, twice as long with each one after it
 PATIENCE_S = 60.0  # with all the clicks
-SETTLE_S = 20.0
+SETTLE_S = 60.0
 DISK_MB = 32  # of which the write-ahead logs take up to 4 each
 RECONNECT = [
     ("grpc.initial_reconnect_backoff_ms", 20),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hostile import FORBIDDEN, Report, run
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
 async def test_two_thousand_hostile_requests_neither_stop_nor_confuse_nor_bloat_the_gateway(

@@ -111,6 +111,7 @@ def test_a_search_does_not_wait_for_indexes_that_are_being_made(small_release: R
 def test_few_changes_are_left_alone(small_release: Release) -> None:
     items = LiveItems(small_release)
     retrieval = FlatRetrieval(items, fold_after=10)
+    wait_for(lambda: not any(thread.name == "fold" for thread in threading.enumerate()))
     made = metrics.LIVE_FOLDS.labels("done")._value.get()
     items.apply([new_state(f"new-{n}", seed=n) for n in range(10)])
     assert_answers_are_true(retrieval)

