@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hemline.bench.overload import ROUNDS
 from hemline.bench.shoppers import ShopperPlan, create_shoppers
 from hemline.errors import HemlineError
 from shop import Shop
@@ -62,7 +63,16 @@ async def test_every_figure_of_a_report_is_measured(shop: Shop, home: Path) -> N
     for empty in report["empty"].values():
         assert empty["load"]["answered"]["p50_ms"] > 0 and empty["load"]["failed"] == {}
         assert empty["cpu"]["ms_per_request"] > 0
-    assert report["overload"]["times_peak"] == 3
+    overload = report["overload"]
+    assert overload["times_peak"] == 3 and overload["cpu_ms_per_request"] is None
+    assert len(overload["rounds"]) == ROUNDS
+    for one in overload["rounds"]:
+        beside = [one[peak]["load"]["answered_per_s"] for peak in ("before", "after")]
+        share = one["over"]["load"]["answered_per_s"] / (sum(beside) / 2)
+        assert one["goodput_share"] == pytest.approx(share, abs=0.001)
+        assert one["over"]["load"]["offered_per_s"] == pytest.approx(3 * beside[0], rel=0.5)
+    shares = sorted(one["goodput_share"] for one in overload["rounds"])
+    assert overload["goodput_share"] == shares[ROUNDS // 2]
     assert report["cpu_ms_per_request"] is None  # the shop's processes are not in this home
     assert {"p50 / p50 of the empty server", "goodput under overload / peak"} <= {
         target["name"] for target in report["targets"]

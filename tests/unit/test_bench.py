@@ -17,7 +17,8 @@ from hemline.bench.arrivals import Zipf, poisson_schedule
 from hemline.bench.cpu import CpuReading, cpu_use, one_server, read_cpu
 from hemline.bench.latency import Calls, figures, latency_of
 from hemline.bench.load import Requests, closed_loop, open_loop, precise_loop
-from hemline.bench.serve import Rate, read_answers
+from hemline.bench.phases import read_answers
+from hemline.bench.serve import Rate
 from hemline.cli.bench import read_rates, read_shoppers
 from hemline.errors import InvalidInputError
 from hemline.v1 import common_pb2, recommender_pb2

@@ -2,28 +2,24 @@
 
     shoppers with a past -> idle -> closed loop: alone, then rising until more callers bring no more
     answers: the peak -> open loop at shares of the peak -> the same arrivals at a server that does
-    nothing -> several times the peak, if asked for
-
-Every phase begins with a warm-up that is not counted, and ends when its last call has.
+    nothing -> if asked for, several times the peak, in turns with the peak and one caller alone
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 
-from hemline.bench.arrivals import poisson_schedule
 from hemline.bench.cpu import CpuUse, Families, cpu_use, one_server, read_cpu
 from hemline.bench.empty_server import KINDS, empty_server
-from hemline.bench.latency import Calls, LoadFigures, figures
-from hemline.bench.load import Call, Requests, closed_loop, open_loop, raw_calls
+from hemline.bench.load import Requests, raw_calls
+from hemline.bench.overload import Overload, measure_overload
+from hemline.bench.phases import Bench, Phase, ratio
 from hemline.bench.shoppers import ShopperPlan, create_shoppers
 from hemline.credentials import NO_CREDENTIALS, Credentials
 from hemline.errors import HemlineError
@@ -31,11 +27,7 @@ from hemline.v1 import recommender_pb2
 
 METHOD = "/hemline.v1.RecommenderService/Recommend"
 QUARTER = 0.25
-WARM_UP_S = 1.0
 IDLE_S = 3.0
-_IN_FLIGHT = (1, 2, 4, 8, 16, 32, 64, 128)
-_WORTH_MORE_CALLERS = 1.03
-_MOST_WITHOUT_GAIN = 2
 
 
 @dataclass(frozen=True)
@@ -66,48 +58,6 @@ class ServePlan:
     connections: int = 8
     overload: float = 0.0
     seed: int = 1
-
-
-@dataclass(frozen=True)
-class AnswerSample:
-    """Some answers of a phase, read in full: did the server do all of its work?"""
-
-    answers: int
-    whole: int  # as many items as asked for
-    personal: int
-    degraded: int
-    degraded_stages: dict[str, int]
-    candidates_min: int
-    candidates_median: int
-    releases: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Phase:
-    """name: for people. cpu: None where the servers are not on this machine. in_flight: callers, 0
-    where calls came by a schedule."""
-
-    name: str
-    load: LoadFigures
-    cpu: CpuUse | None
-    sample: AnswerSample | None = None
-    in_flight: int = 0
-
-
-@dataclass(frozen=True)
-class Overload:
-    """Shares and ratios of what `phase` measured to what the cluster can do and does when alone.
-
-    peak_beside_per_s: measured just before and after, for machines change their speed within
-    minutes; the rate offered is a multiple of the one before.
-    """
-
-    phase: Phase
-    times_peak: float
-    peak_beside_per_s: float
-    goodput_share: float
-    accepted_p99_to_alone: float
-    accepted_p99_to_quarter: float
 
 
 @dataclass(frozen=True)
@@ -160,7 +110,8 @@ async def bench_serve(
     idle = await _idle(servers, say)
     async with AsyncExitStack() as stack:
         gateway = raw_calls(plan.gateway, METHOD, plan.connections, plan.deadline_s, credentials)
-        bench = _Bench(plan, await stack.enter_async_context(gateway), requests, servers, rng, say)
+        call = await stack.enter_async_context(gateway)
+        bench = Bench(plan.seconds, plan.k, call, requests, servers, rng, say)
         closed = await bench.rising()
         highest = max(closed, key=lambda phase: phase.load.answered_per_s)
         peak = highest.load.answered_per_s
@@ -174,14 +125,16 @@ async def bench_serve(
             else await bench.open(_name(rate), rate.per_s(peak))
             for rate in plan.rates
         ]
-        empty = {kind: await _empty(kind, QUARTER * peak, bench) for kind in KINDS}
-        overload = await _overload(bench, highest, closed[0], quarter) if plan.overload else None
+        empty = {kind: await _empty(kind, QUARTER * peak, plan, bench) for kind in KINDS}
+        overload = None
+        if plan.overload:
+            overload = await measure_overload(bench, plan.overload, highest.in_flight, quarter)
     base_ms = empty["sync"].load.answered.p50_ms
     return ServeReport(
         peak_per_s=peak,
         cpu_ms_per_request=highest.cpu.ms_per_request if highest.cpu else None,
-        p50_to_empty=_ratio(quarter.load.answered.p50_ms, base_ms),
-        p99_to_empty_p50=_ratio(quarter.load.answered.p99_ms, base_ms),
+        p50_to_empty=ratio(quarter.load.answered.p50_ms, base_ms),
+        p99_to_empty_p50=ratio(quarter.load.answered.p99_ms, base_ms),
         alone=closed[0],
         closed=tuple(closed),
         rates=tuple(rates),
@@ -195,65 +148,6 @@ async def bench_serve(
         repeated_requests=requests.repeated,
         plan=plan,
     )
-
-
-@dataclass(frozen=True)
-class _Bench:
-    """Phases against one server."""
-
-    plan: ServePlan
-    call: Call
-    requests: Requests
-    servers: Callable[[], Families] | None
-    rng: np.random.Generator
-    say: Callable[[str], None]
-    reads_answers: bool = True
-
-    async def rising(self) -> list[Phase]:
-        """One caller, then ever more of them, until two steps in turn brought nothing."""
-        phases: list[Phase] = []
-        best, without_gain = 0.0, 0
-        for in_flight in _IN_FLIGHT:
-            name = f"{in_flight} in flight" if in_flight > 1 else "alone"
-            phases.append(await self.closed(name, in_flight))
-            rate = phases[-1].load.answered_per_s
-            without_gain = 0 if rate > best * _WORTH_MORE_CALLERS else without_gain + 1
-            best = max(best, rate)
-            if without_gain == _MOST_WITHOUT_GAIN:
-                break
-        return phases
-
-    async def closed(self, name: str, in_flight: int) -> Phase:
-        """So many callers, each asking again as soon as it has its answer."""
-        seconds = max(1.0, self.plan.seconds / 2)
-        work = partial(closed_loop, self.call, self.requests, in_flight, seconds)
-        return replace(await self._phase(name, work), in_flight=in_flight)
-
-    async def open(self, name: str, rate_per_s: float) -> Phase:
-        """Poisson arrivals at a rate."""
-
-        async def offer(seconds: float) -> Calls:
-            schedule = poisson_schedule(rate_per_s, seconds, self.rng)
-            return await open_loop(self.call, self.requests, schedule)
-
-        if rate_per_s * self.plan.seconds < 10:
-            raise HemlineError(
-                f"{name}: {rate_per_s:.1f} requests/s for {self.plan.seconds:g} s are too few to "
-                "measure; give more --seconds or a higher rate"
-            )
-        await offer(max(WARM_UP_S, 10 / rate_per_s))
-        return await self._phase(name, lambda: offer(self.plan.seconds))
-
-    async def _phase(self, name: str, work: Callable[[], Awaitable[Calls]]) -> Phase:
-        before = read_cpu(self.servers) if self.servers else None
-        calls = await work()
-        load = figures(calls)
-        cpu = None
-        if self.servers and before:
-            cpu = cpu_use(before, read_cpu(self.servers), load.answered.count)
-        sample = read_answers(calls.answers, self.plan.k) if self.reads_answers else None
-        self.say(_line(name, load, cpu))
-        return Phase(name, load, cpu, sample)
 
 
 async def _idle(
@@ -272,52 +166,14 @@ async def _idle(
     return idle
 
 
-async def _empty(kind: str, rate_per_s: float, bench: _Bench) -> Phase:
+async def _empty(kind: str, rate_per_s: float, plan: ServePlan, bench: Bench) -> Phase:
     """The same requests, arrivals and client against a server that does nothing."""
-    plan = bench.plan
     requests = Requests([_request(f"bench-{n}", plan.k) for n in range(1000)])
     with empty_server(kind) as server:
         async with raw_calls(server.address, METHOD, plan.connections, plan.deadline_s) as call:
             find = one_server(kind, server.pid)
-            empty = _Bench(plan, call, requests, find, bench.rng, bench.say, reads_answers=False)
+            empty = replace(bench, call=call, requests=requests, servers=find, reads_answers=False)
             return await empty.open(f"empty {kind} server", rate_per_s)
-
-
-async def _overload(bench: _Bench, highest: Phase, alone: Phase, quarter: Phase) -> Overload:
-    times = bench.plan.overload
-    before = await bench.closed(f"{highest.name}, before", highest.in_flight)
-    peak = before.load.answered_per_s
-    phase = await bench.open(f"{times:g} x {peak:,.0f}/s", times * peak)
-    after = await bench.closed(f"{highest.name}, after", highest.in_flight)
-    beside = (peak + after.load.answered_per_s) / 2
-    accepted_ms = phase.load.answered.p99_ms
-    return Overload(
-        phase=phase,
-        times_peak=times,
-        peak_beside_per_s=round(beside, 1),
-        goodput_share=_ratio(phase.load.answered_per_s, beside),
-        accepted_p99_to_alone=_ratio(accepted_ms, alone.load.answered.p99_ms),
-        accepted_p99_to_quarter=_ratio(accepted_ms, quarter.load.answered.p99_ms),
-    )
-
-
-def read_answers(answers: Sequence[bytes], k: int) -> AnswerSample | None:
-    """What serialised RecommendResponses say of themselves; None of none."""
-    if not answers:
-        return None
-    read = [recommender_pb2.RecommendResponse.FromString(answer) for answer in answers]
-    candidates = sorted(answer.info.candidates for answer in read)
-    stages = Counter(skipped.stage for answer in read for skipped in answer.info.degraded)
-    return AnswerSample(
-        answers=len(read),
-        whole=sum(len(answer.items) == k for answer in read),
-        personal=sum(answer.info.personal for answer in read),
-        degraded=sum(bool(answer.info.degraded) for answer in read),
-        degraded_stages=dict(stages.most_common()),
-        candidates_min=candidates[0],
-        candidates_median=candidates[len(candidates) // 2],
-        releases=tuple(sorted({answer.info.release for answer in read})),
-    )
 
 
 def _request(user_id: str, k: int) -> bytes:
@@ -327,16 +183,3 @@ def _request(user_id: str, k: int) -> bytes:
 
 def _name(rate: Rate) -> str:
     return f"{rate.value:.0%} of peak" if rate.of_peak else f"{rate.value:g}/s"
-
-
-def _ratio(value: float, base: float) -> float:
-    return round(value / base, 3) if base else 0.0
-
-
-def _line(name: str, load: LoadFigures, cpu: CpuUse | None) -> str:
-    cost = f", {cpu.ms_per_request:.2f} CPU-ms each" if cpu else ""
-    failed = f", {load.failed_share:.1%} failed" if load.failed else ""
-    return (
-        f"{name}: {load.answered_per_s:,.0f} answers/s, p50 {load.answered.p50_ms:.2f} ms, "
-        f"p99 {load.answered.p99_ms:.2f} ms{cost}{failed}"
-    )

@@ -8,7 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hemline.bench.serve import Overload, Phase, ServeReport
+from hemline.bench.overload import Overload
+from hemline.bench.phases import Phase
+from hemline.bench.serve import ServeReport
 from hemline.bench.targets import Target, targets
 
 _COLUMNS_OF_LOAD = ("offered/s", "OK/s", "p50", "p90", "p99", "p99.9", "late", "failed")
@@ -77,11 +79,11 @@ def _phases(report: ServeReport) -> Table:
     table.add_column("load", no_wrap=True)
     for name in (*_COLUMNS_OF_LOAD, *_COLUMNS_OF_SERVERS):
         table.add_column(name, justify="right", no_wrap=True)
-    over = [report.overload.phase] if report.overload else []
-    sections = (report.closed, report.rates, tuple(report.empty.values()), tuple(over))
-    for phases in sections:
+    rounds = report.overload.rounds if report.overload else ()
+    turns = [(one.alone, one.before, one.over, one.after) for one in rounds]
+    for phases in (report.closed, report.rates, tuple(report.empty.values()), *turns):
         for phase in phases:
-            open_loop = phases is not report.closed
+            open_loop = not phase.in_flight
             table.add_row(*_row(phase, open_loop), end_section=phase is phases[-1])
     return table
 
@@ -132,7 +134,15 @@ def _refusals(over: Overload) -> Table:
         f"their p99 {over.accepted_p99_to_alone:.1f} x the p99 alone "
         f"({over.accepted_p99_to_quarter:.1f} x that at 25% of peak)"
     )
-    table = Table("not answered", "calls", "p50 ms", "p99 ms", title=title, title_justify="left")
-    for code, latency in over.phase.load.failed.items():
-        table.add_row(code, f"{latency.count:,}", f"{latency.p50_ms:.2f}", f"{latency.p99_ms:.2f}")
+    if over.cpu_ms_per_request:
+        least, middle, most = over.cpu_ms_per_request
+        title += f". CPU-ms per request at the peaks: {middle:.2f} ({least:.2f} to {most:.2f})"
+    columns = ("goodput", "p99 / alone", "not answered", "calls", "p50 ms", "p99 ms")
+    table = Table(*columns, title=title, title_justify="left")
+    for one in over.rounds:
+        shares = (f"{one.goodput_share:.0%}", f"{one.p99_to_alone:.1f}")
+        for code, refused in one.over.load.failed.items():
+            times = (f"{refused.p50_ms:.2f}", f"{refused.p99_ms:.2f}")
+            table.add_row(*shares, code, f"{refused.count:,}", *times)
+            shares = ("", "")
     return table

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hemline.bench.freshness import EventsReport
+from hemline.bench.phases import Phase
 from hemline.bench.replay import ReplayReport
-from hemline.bench.serve import Phase, ServeReport
+from hemline.bench.serve import ServeReport
 
 MOST_CPU_MS = 2.0
 MOST_P50_TO_EMPTY = 5.0
