@@ -3,6 +3,8 @@
     shoppers with a past -> idle -> closed loop: alone, then rising until more callers bring no more
     answers: the peak -> open loop at shares of the peak -> the same arrivals at a server that does
     nothing -> if asked for, several times the peak, in turns with the peak and one caller alone
+
+A phase begins with a warm-up that is not counted, see `hemline.bench.phases`.
 """
 
 from __future__ import annotations
