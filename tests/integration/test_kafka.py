@@ -96,8 +96,12 @@ def test_a_killed_broker_does_not_wait_until_it_is_forgotten_to_have_been_there(
     broker = RunningKafka(kafka_install, tmp_path)
     try:
         first_s = broker.start()
-        broker.kill()
-        assert broker.start() < 5.0 + 3 * first_s
+        restarts_s: list[float] = []
+        while not restarts_s or restarts_s[-1] > 5.0 + 3 * first_s:
+            # A broker that is kept waiting is so each time; one held up by a busy machine is not.
+            assert len(restarts_s) < 4, f"first start {first_s:.1f} s, after kills {restarts_s}"
+            broker.kill()
+            restarts_s.append(broker.start())
     finally:
         broker.kill()
 
