@@ -57,10 +57,17 @@ class RunningTriton:
 
 @contextmanager
 def running_triton(
-    install: TritonInstall, folder: Path, timeout_s: float = 240.0
+    install: TritonInstall,
+    folder: Path,
+    timeout_s: float = 240.0,
+    encoder: ClipEncoder | None = None,
 ) -> Iterator[RunningTriton]:
-    """Start a server on free ports over version 1 of the tiny release below `folder`."""
-    release = build_tiny_release(folder / "releases", version=1)
+    """Start a server on free ports over version 1 of the tiny release below `folder`.
+
+    encoder: the release's, instead of a tiny one.
+    """
+    dim = encoder.dim if encoder else 32
+    release = build_tiny_release(folder / "releases", 1, dim, encoder=encoder)
     repository = folder / "repository"
     prepare_model_repository(model_templates(), repository, [(1, release)])
     grpc_port, http_port, metrics_port = free_ports(3)

@@ -21,12 +21,21 @@ from hemline.encoders.towers import Tower, save_towers
 TITLES = ("red summer dress", "blue slim jeans", "black leather boots", "white cotton shirt")
 
 
-def build_tiny_release(root: Path, version: int, clip_dim: int = 32, tower_dim: int = 16) -> Path:
-    """Write the encoder, the towers and a manifest of one release; returns its folder."""
+def build_tiny_release(
+    root: Path,
+    version: int,
+    clip_dim: int = 32,
+    tower_dim: int = 16,
+    encoder: ClipEncoder | None = None,
+) -> Path:
+    """Write the encoder, the towers and a manifest of one release; returns its folder.
+
+    encoder: instead of a tiny one; its vectors must have `clip_dim` values.
+    """
     folder = root / f"r{version:04d}-00000000"
     folder.mkdir(parents=True)
     torch.manual_seed(version)
-    tiny_encoder(clip_dim).save(folder / "clip")
+    (encoder or tiny_encoder(clip_dim)).save(folder / "clip")
     towers = {side: Tower(clip_dim, tower_dim, hidden_dim=24) for side in ("user", "item")}
     for tower in towers.values():  # a fresh tower's correction is zero: exercise it
         torch.nn.init.normal_(tower.correction.weight, std=0.3)
