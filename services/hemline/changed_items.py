@@ -143,6 +143,10 @@ class ChangedColumns:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def since(self, slot: int) -> LaterColumns:
+        """This slot and those after it, as filters look at them."""
+        return LaterColumns(self, slot)
+
     def codes(self, attribute: str) -> npt.NDArray[np.int32]:
         """int32 (m,): places in `values(attribute)`, -1 where unknown."""
         return np.asarray(self.all_codes[CODED.index(attribute)])
@@ -150,3 +154,32 @@ class ChangedColumns:
     def values(self, attribute: str) -> Sequence[str]:
         """The attribute's distinct values; later slots may add some."""
         return self.all_values[CODED.index(attribute)]
+
+
+@dataclass(frozen=True, eq=False)
+class LaterColumns:
+    """Some slot and those after it; `hemline.filters.Columns`, cut off where they are looked at."""
+
+    of: ChangedColumns
+    slot: int
+
+    def __len__(self) -> int:
+        return len(self.of) - self.slot
+
+    def codes(self, attribute: str) -> npt.NDArray[np.int32]:
+        return self.of.codes(attribute)[self.slot :]
+
+    def values(self, attribute: str) -> Sequence[str]:
+        return self.of.values(attribute)
+
+    @property
+    def price(self) -> npt.NDArray[np.float32]:
+        return self.of.price[self.slot :]
+
+    @property
+    def year(self) -> npt.NDArray[np.int16]:
+        return self.of.year[self.slot :]
+
+    @property
+    def in_stock(self) -> npt.NDArray[np.bool_]:
+        return self.of.in_stock[self.slot :]

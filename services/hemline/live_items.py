@@ -22,8 +22,9 @@ import numpy.typing as npt
 
 from hemline.changed_items import ChangedItems
 from hemline.errors import InvalidInputError
-from hemline.filters import FilterMasks, Mask
+from hemline.filters import Mask
 from hemline.live_change import UNKNOWN, Change
+from hemline.live_matching import CarriedMatches
 from hemline.live_view import LiveView, grown
 from hemline.releases import Release
 
@@ -46,8 +47,9 @@ class LiveItems:
         self._group_of: dict[str, int] = {}
         self._changed = ChangedItems({s: release.vectors(s).shape[1] for s in release.spaces})
         self._used = 0  # slots that hold the newest state of an item, be it a deleted one
-        masks = FilterMasks(catalogue)
         n = len(catalogue)
+        self._left = np.empty(n, np.int32)  # rows of the release's items, as they change or go
+        self._left_count = 0
         self.view = LiveView(
             release,
             0,
@@ -56,8 +58,9 @@ class LiveItems:
             _frozen(np.ones(n, dtype=bool)),
             _frozen(np.full(n, UNKNOWN, dtype=np.int32)),
             catalogue.variant_group,
+            self._left[:0],
             self._changed.columns(),
-            masks,
+            CarriedMatches(catalogue),
         )
 
     @property
@@ -113,6 +116,9 @@ class LiveItems:
             row = self._row_of.get(item_id)
             if row is None:  # deleted, and never seen
                 continue
+            if row < len(self._left) and alive[row] and slot_of[row] < 0:
+                self._left[self._left_count] = row  # beyond what any view reads
+                self._left_count += 1
             done += change.item is not None or bool(alive[row])
             alive[row] = change.item is not None
             if change.item is not None:
@@ -162,8 +168,9 @@ class LiveItems:
             _frozen(alive),
             _frozen(slot_of),
             _frozen(groups),
+            self._left[: self._left_count],
             self._changed.columns(),
-            old._base_masks,
+            old._matches,
         )
 
 

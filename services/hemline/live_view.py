@@ -18,35 +18,16 @@ import numpy.typing as npt
 from hemline.catalogue import Item
 from hemline.changed_items import ChangedColumns
 from hemline.contracts import Space
-from hemline.filters import Filter, FilterMasks, Mask, filter_mask
+from hemline.filters import Filter, Mask
 from hemline.live_change import Change
 from hemline.live_columns import RowVectors, Titles
+from hemline.live_matching import CarriedMatches, Matching, remember
 from hemline.releases import Release
 from hemline.vector_rows import dots, dots_with_changes
 from hemline.vectors import F32
 
 I32 = npt.NDArray[np.int32]
 A = TypeVar("A", bound=npt.NDArray[Any])
-K = TypeVar("K")
-V = TypeVar("V")
-
-REMEMBERED = 256  # filters, by each view
-
-
-@dataclass(frozen=True, eq=False)
-class Matching:
-    """What a filter lets through: of the release by mask, of what changed since by slot.
-
-    base: bool (n,), read-only, False for all that changed. slots: int32 (m,).
-    """
-
-    base: Mask
-    base_count: int
-    slots: I32
-
-    @property
-    def count(self) -> int:
-        return self.base_count + len(self.slots)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +38,8 @@ class LiveView:
 
     number: how many views of the release came before. item_ids, row_of: shared by all views, so
     that they may know later rows as well. alive: bool (rows,). slot_of: int32 (rows,), -1 where the
-    item is as the release has it. variant_group: int32 (rows,).
+    item is as the release has it. variant_group: int32 (rows,). left: int32, the rows of the
+    release's items that changed or were deleted, in the order in which it happened first.
     """
 
     release: Release
@@ -67,8 +49,9 @@ class LiveView:
     alive: Mask
     slot_of: I32
     variant_group: I32
+    left: I32
     changed: ChangedColumns
-    _base_masks: FilterMasks
+    _matches: CarriedMatches
 
     def __len__(self) -> int:
         """How many rows there are, those of deleted items included."""
@@ -138,13 +121,6 @@ class LiveView:
         return self.release.json(name)
 
     @cached_property
-    def live_slots(self) -> Mask:
-        """bool (m,): whether the slot holds the present state of an item that was not deleted."""
-        rows = self.changed.rows
-        here = np.arange(len(rows), dtype=np.int32)
-        return np.asarray((self.slot_of[rows] == here) & self.alive[rows])
-
-    @cached_property
     def count(self) -> int:
         """How many items there are."""
         return int(np.count_nonzero(self.alive))
@@ -170,16 +146,12 @@ class LiveView:
 
     def matching(self, condition: Filter | None) -> Matching:
         """What a filter lets through; it must have passed `check_filter`."""
-        found = self._matching.get(condition)
-        if found is None:
-            found = self._compute(condition)
-            _remember(self._matching, condition, found)
-        return found
+        return self._matches.matching(condition, self)
 
     def mask(self, condition: Filter | None) -> Mask:
         """bool (rows,), read-only: the items that a filter lets through."""
         if self._untouched:
-            return self._base_masks.mask(condition)
+            return self._matches.released(condition)
         found = self._masks.get(condition)
         if found is None:
             matching = self.matching(condition)
@@ -187,12 +159,8 @@ class LiveView:
             found[: len(matching.base)] = matching.base
             found[self.changed.rows[matching.slots]] = True
             found.setflags(write=False)
-            _remember(self._masks, condition, found)
+            remember(self._masks, condition, found)
         return found
-
-    @cached_property
-    def _matching(self) -> dict[Filter | None, Matching]:
-        return {}
 
     @cached_property
     def _masks(self) -> dict[Filter | None, Mask]:
@@ -201,22 +169,6 @@ class LiveView:
     @cached_property
     def _untouched(self) -> bool:
         return self.number == 0
-
-    @cached_property
-    def _as_released(self) -> Mask:
-        n = len(self.release.catalogue)
-        return np.asarray(self.alive[:n] & (self.slot_of[:n] < 0))
-
-    def _compute(self, condition: Filter | None) -> Matching:
-        base = self._base_masks.mask(condition)
-        live = self.live_slots
-        if not self._untouched:
-            base = base & self._as_released
-            base.setflags(write=False)
-            if condition is not None:
-                live = live & filter_mask(condition, self.changed)
-        slots = np.flatnonzero(live).astype(np.int32)
-        return Matching(base, int(np.count_nonzero(base)), slots)
 
 
 Served = Release | LiveView  # what answers are made from
@@ -227,9 +179,3 @@ def grown(array: A, rows: int, fill: object) -> A:
     copy = np.full(rows, fill, dtype=array.dtype)
     copy[: len(array)] = array
     return copy  # type: ignore[return-value]
-
-
-def _remember(answers: dict[K, V], question: K, answer: V) -> None:
-    if len(answers) >= REMEMBERED:  # a stranger's filters must not fill the memory
-        answers.clear()
-    answers[question] = answer

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from hemline import live_matching
 from hemline.live_change import Change
 from hemline.live_following import Follower
 from hemline.live_items import LiveItems
-from hemline.live_view import LiveView, Matching
 from hemline.process import read_config, run_process
 from hemline.retrieval.__main__ import Config, main
 from hemline.retrieval.index import FlatRetrieval
@@ -36,23 +36,21 @@ def forget_some_deletions() -> None:
 
 def ignore_filters_of_changed_items() -> None:
     """Changed items match every filter."""
-    honest = LiveView._compute
-
-    def compute(self: LiveView, condition: object) -> Matching:
-        found = honest(self, condition)  # type: ignore[arg-type]
-        every = np.flatnonzero(self.live_slots).astype(np.int32)
-        return Matching(found.base, found.base_count, every)
-
-    LiveView._compute = compute  # type: ignore[method-assign, assignment]
+    live_matching.filter_mask = lambda condition, changed: np.ones(len(changed), bool)
 
 
 def keep_superseded_vectors() -> None:
     """Old states of changed items stay in the answers."""
 
-    def live_slots(self: LiveView) -> object:
-        return self.alive[self.changed.rows]
+    def still_newest(slots, rows, slot_of, alive):  # type: ignore[no-untyped-def]
+        return slots[alive[rows[slots]]]
 
-    LiveView.live_slots = property(live_slots)  # type: ignore[assignment]
+    live_matching.still_newest = still_newest
+
+
+def forget_that_items_left_the_release() -> None:
+    """Masks are carried to the next view as they are: what changed or went stays in them."""
+    live_matching.cleared = lambda mask, places: (mask.copy(), 0)
 
 
 def answer_with_the_current_release() -> None:
@@ -90,6 +88,7 @@ DEFECTS: dict[str, Callable[[], None]] = {
     "ghosts": forget_some_deletions,
     "filters": ignore_filters_of_changed_items,
     "superseded": keep_superseded_vectors,
+    "masks": forget_that_items_left_the_release,
     "release": answer_with_the_current_release,
     "snapshots": save_too_far_ahead,
     "folds": forget_what_became_of_folded_items,

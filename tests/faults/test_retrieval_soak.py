@@ -15,7 +15,7 @@ async def test_no_answer_is_ever_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    "defect", ["ghosts", "filters", "superseded", "release", "snapshots", "folds"]
+    "defect", ["ghosts", "filters", "superseded", "masks", "release", "snapshots", "folds"]
 )
 async def test_a_planted_defect_is_found(defect: str) -> None:
     async with soaked(seconds=30.0, seed=2, defect=defect) as report:

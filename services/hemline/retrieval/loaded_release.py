@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from hemline import metrics
-from hemline.compiled import compiled, read
 from hemline.contracts import NO_ROWS, Hits, Rows, Space, VectorQuery
 from hemline.filters import Mask
 from hemline.live_items import LiveItems
-from hemline.live_view import LiveView, Matching
+from hemline.live_matching import Matching, cleared
+from hemline.live_view import LiveView
 from hemline.retrieval.folding import FOLD_AFTER, Folding
 from hemline.retrieval.interface import Search
 from hemline.retrieval.kinds import IndexSettings
@@ -174,23 +174,11 @@ def _without(matching: Matching, exclude: Rows, view: LiveView) -> Matching:
     """What is left of the matching items without some rows, whether these match or not."""
     if not exclude.size:
         return matching
-    base, excluded = _cleared(matching.base, np.ascontiguousarray(exclude, dtype=np.int32))
+    base, excluded = cleared(matching.base, np.ascontiguousarray(exclude, dtype=np.int32))
     slots = matching.slots
     if slots.size:
         slots = slots[~np.isin(view.changed.rows[slots], exclude)]
     return Matching(base, matching.base_count - excluded, slots)
-
-
-@compiled(read("b1"), read("i4"))
-def _cleared(mask: Mask, places: Rows) -> tuple[Mask, int]:
-    """A copy that is False at these places, those beyond its end aside, and how many it was True
-    at. places: int32, 0 or more."""
-    left, cleared = mask.copy(), 0
-    for place in places:
-        if place < len(left) and left[place]:
-            left[place] = False
-            cleared += 1
-    return left, cleared
 
 
 def _scores(changed: F32, slots: Rows, vector: F32) -> F32:
