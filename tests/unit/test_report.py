@@ -36,7 +36,7 @@ from hemline_training.report.model_lists import Served
 from hemline_training.report.persona_section import recommendations
 from hemline_training.report.personas import make_personas
 from hemline_training.report.pictures import Pictures, data_uri
-from hemline_training.report.published import published
+from hemline_training.report.published import published, title
 from hemline_training.report.segment_section import segments
 from hemline_training.report.story import ReportConfig, write_report
 from tiny_release import tiny_encoder
@@ -221,6 +221,19 @@ def test_a_published_figure_stands_beside_its_family_on_the_same_split_alone():
     assert (
         published(Evaluation("amazon_baby", "k-fold", 0, [model], users=19445, items=7050)) is None
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "users", "items", "expected"),
+    [
+        ("evaluate-rent-the-runway", 105571, 5850, "Rent the Runway"),
+        ("evaluate-our-own_shop", 30, 12, "our own shop"),
+        ("renamed", 29858, 40981, "Gowalla, LightGCN's split"),
+        ("-", 30, 12, "-"),
+    ],
+)
+def test_data_have_a_title_that_people_can_read(name, users, items, expected):
+    assert title(Evaluation(name, "given", 0, [], users=users, items=items)) == expected
 
 
 def test_estimates_of_clicks_have_a_section_and_no_place_among_rankings(tmp_path):

@@ -1,4 +1,5 @@
-"""Published figures of models on the public splits that Hemline is compared on.
+"""What is known of public data sets: their titles, and published figures on the splits that Hemline
+is compared on.
 
 A data set is recognised by its size and split, never by the name of a folder. Each figure belongs
 to the method that is named with it, which is of the same family as our model and not always the
@@ -65,3 +66,18 @@ def published(evaluation: Evaluation) -> Published | None:
     """What was published on this very split; None where nothing was."""
     size = (evaluation.users or 0, evaluation.items or 0, evaluation.split)
     return _KNOWN.get(size)
+
+
+# (users, items) -> the title of data of which nothing was published on a split of ours.
+_TITLES = {(105571, 5850): "Rent the Runway"}
+
+
+def title(evaluation: Evaluation) -> str:
+    """The name of a public data set that is recognised, else that of the folder or file, in words
+    instead of as a path has it."""
+    known = published(evaluation)
+    if known is not None:
+        return known.data
+    size = (evaluation.users or 0, evaluation.items or 0)
+    words = evaluation.name.removeprefix("evaluate-").replace("_", " ").replace("-", " ").strip()
+    return _TITLES.get(size, words or evaluation.name)

@@ -24,7 +24,7 @@ from hemline_training.report.off_policy_section import off_policy
 from hemline_training.report.page import Section, absent, page
 from hemline_training.report.persona_section import recommendations
 from hemline_training.report.pictures import Pictures
-from hemline_training.report.published import published
+from hemline_training.report.published import title
 from hemline_training.report.segment_section import segments
 from hemline_training.report.words_section import words
 
@@ -60,8 +60,7 @@ def write_report(
     stage("evaluations")
     evaluations = read_evaluations(config.evaluations)
     for one in evaluations:
-        known = published(one)
-        one.name = known.data if known is not None else one.name
+        one.name = title(one)
     own = of_release(config.release.manifest) if config.release is not None else None
     if own is not None:
         evaluations.insert(0, own)
