@@ -66,20 +66,20 @@ async def test_searches_of_both_releases_are_answered_through_a_flip(
         nonlocal answered
         while not stop.is_set():
             current = retrieval.release.id
-            await retrieval.search(current, [QUERY], 5.0)
+            await retrieval.search(current, [QUERY], 60.0)
             answered += 1
             await asyncio.sleep(0)
 
     asking = asyncio.create_task(ask())
     with pytest.raises(ReleaseError, match=two):
-        await retrieval.search(two, [QUERY], 5.0)
+        await retrieval.search(two, [QUERY], 60.0)
     await loader.load(two)
     assert retrieval.release.id == two
-    await retrieval.search(one, [QUERY], 5.0)  # a gateway that has not flipped yet
+    await retrieval.search(one, [QUERY], 60.0)  # a gateway that has not flipped yet
     await loader.load(three)
-    await retrieval.search(two, [QUERY], 5.0)
+    await retrieval.search(two, [QUERY], 60.0)
     with pytest.raises(ReleaseError):
-        await retrieval.search(one, [QUERY], 5.0)
+        await retrieval.search(one, [QUERY], 60.0)
     await loader.load(three)
     await loader.load(two)
     assert [items.release.id for items in retrieval.loaded] == [three, two]
@@ -98,7 +98,7 @@ async def test_what_cannot_be_loaded_leaves_the_present_release_alone(
     with pytest.raises(ReleaseError, match=r"needs about .* free of the bound set"):
         await cramped.load(nth(root, 2).id)
     assert retrieval.release.id == before
-    assert len((await retrieval.search(before, [QUERY], 5.0))[0].rows) == 5
+    assert len((await retrieval.search(before, [QUERY], 60.0))[0].rows) == 5
 
 
 async def test_changes_of_one_release_never_show_in_another(root: Path, tmp_path: Path) -> None:
