@@ -17,6 +17,7 @@ from PIL import Image
 from hemline.encoders.clip import ClipEncoder, build_model
 from hemline.encoders.tokenizer import CompactTokenizer
 from hemline.encoders.towers import Tower, save_towers
+from hemline_training.clip.model import clip_config, preprocess_config
 
 TITLES = ("red summer dress", "blue slim jeans", "black leather boots", "white cotton shirt")
 
@@ -66,6 +67,13 @@ def tiny_encoder(dim: int) -> ClipEncoder:
     }
     preprocess = PreprocessCfg(size=32, resize_mode="longest", fill_color=255)
     return ClipEncoder.of(build_model(config), "tiny", config, preprocess, tokenizer)
+
+
+def encoder_without_torch(dim: int) -> ClipEncoder:
+    """Hemline's own CLIP in small, for which Triton needs no torch; random weights."""
+    tokenizer = CompactTokenizer.from_corpus(TITLES, min_count=1)
+    config = clip_config(tokenizer.vocab_size, 32, dim=dim, text_width=64, text_layers=1)
+    return ClipEncoder.of(build_model(config), "tiny", config, preprocess_config(32), tokenizer)
 
 
 def tiny_image(seed: int, format: str = "JPEG", size: tuple[int, int] = (40, 60)) -> bytes:

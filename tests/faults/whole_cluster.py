@@ -220,10 +220,11 @@ def _with_flag(argv: tuple[str, ...], flag: str, value: str) -> tuple[str, ...]:
 
 def with_encoders(home: Path) -> Release:
     """The small release, with a real CLIP and real towers of its dimensions for Triton to serve."""
-    from tiny_release import build_tiny_release  # imports torch, which takes seconds
+    from tiny_release import build_tiny_release, encoder_without_torch  # imports torch itself
 
     small = build_small_release(home / "small")
-    tiny = build_tiny_release(home / "tiny", 1, CLIP_DIM, TOWER_DIM)
+    encoder = encoder_without_torch(CLIP_DIM)
+    tiny = build_tiny_release(home / "tiny", 1, CLIP_DIM, TOWER_DIM, encoder)
 
     def build(folder: Path) -> dict[str, object]:
         for part in (small.folder, tiny):
