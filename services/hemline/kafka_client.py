@@ -103,9 +103,10 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, RetriableError) and not isinstance(error, KafkaTimeoutError)
 
 
-def make_producer(address: KafkaAddress) -> Any:
-    """A KafkaProducer that writes each record once and in order, or fails it within 3 s."""
-    return _connected(
+def make_producer(address: KafkaAddress, topics: Collection[str]) -> Any:
+    """A KafkaProducer that writes each record once and in order, or fails it within 3 s; the first
+    to one of these topics, which must exist, does not have to ask for its partitions."""
+    producer = _connected(
         KafkaProducer,
         **_common(address),
         enable_idempotence=True,
@@ -118,6 +119,15 @@ def make_producer(address: KafkaAddress) -> Any:
         allow_auto_create_topics=False,
         metrics_enabled=False,
     )
+    # Asked for one by one, each would wait for retry_backoff_ms after the one before.
+    producer._metadata.set_topics(topics)
+    try:
+        for topic in topics:
+            producer.partitions_for(topic)
+    except KafkaError:
+        close_producer(producer, 0.0)  # or its thread would stay, one for every try of an outage
+        raise
+    return producer
 
 
 def close_producer(producer: Any, timeout_s: float) -> None:
@@ -337,7 +347,7 @@ def _common(address: KafkaAddress) -> dict[str, Any]:
         "bootstrap_servers": list(address.servers),
         "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,
         "request_timeout_ms": REQUEST_TIMEOUT_MS,
-        "reconnect_backoff_max_ms": 500,
+        "reconnect_backoff_max_ms": 250,
         "client_id": "hemline",
         **address.security,
     }

@@ -286,10 +286,7 @@ class KafkaEventLog:
                 with Admin(self._address) as admin:
                     ensure_topics(admin, self._address, self._topics)
                     check_rights(admin, self._address, self._reads, self._writes)
-                producer = kafka_client.make_producer(self._address)
-                for topic in self._topics:
-                    producer.partitions_for(topic)  # or the first `send` would wait for it
-            self._producer = producer
+                self._producer = kafka_client.make_producer(self._address, self._topics)
             self._changed_to(None)
         except HemlineError as error:
             self._changed_to(error)
