@@ -28,12 +28,17 @@ def commits_in_wal(database: Path) -> int:
 
 
 async def test_concurrent_publishes_share_transactions(tmp_path: Path) -> None:
-    log = SqliteEventLog(tmp_path / "db")
+    log = SqliteEventLog(tmp_path / "db", timeout_s=PATIENCE_S)
     await log.publish("t", "k", b"first")
     before = commits_in_wal(tmp_path / "db")
-    await asyncio.gather(*(log.publish("t", "k", b"v") for _ in range(1_000)))
+    lock = FileLock(tmp_path / "db.lock")
+    with lock.held(PATIENCE_S):  # until all are there
+        publishing = [asyncio.create_task(log.publish("t", "k", b"v")) for _ in range(1_000)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*publishing)
     assert 1 <= commits_in_wal(tmp_path / "db") - before <= 20
     await log.close()
+    lock.close()
 
 
 def test_every_connection_waits_for_the_disk_and_overwrites_what_it_deletes(tmp_path: Path) -> None:
@@ -46,7 +51,7 @@ def test_every_connection_waits_for_the_disk_and_overwrites_what_it_deletes(tmp_
 async def test_a_full_queue_refuses_and_recovers(tmp_path: Path) -> None:
     log = SqliteEventLog(tmp_path / "db", max_waiting=3, timeout_s=PATIENCE_S)
     lock = FileLock(tmp_path / "db.lock")
-    with lock.held(1.0):
+    with lock.held(PATIENCE_S):
         held_up = asyncio.create_task(log.publish("t", "k", b"0"))
         waiting: list[asyncio.Task[object]] = []
         with pytest.raises(OverloadedError):
@@ -76,7 +81,7 @@ async def test_the_queue_is_bounded_in_bytes_too(tmp_path: Path) -> None:
 async def test_another_processs_lock_is_waited_for_and_then_reported(tmp_path: Path) -> None:
     log = SqliteEventLog(tmp_path / "db", timeout_s=0.05)
     lock = FileLock(tmp_path / "db.lock")
-    with lock.held(1.0), pytest.raises(UnavailableError, match="held by others"):
+    with lock.held(PATIENCE_S), pytest.raises(UnavailableError, match="held by others"):
         await log.publish("t", "k", b"v")
     lock.close()
 

@@ -219,7 +219,7 @@ async def test_a_write_that_cannot_be_made_is_reported_and_changes_nothing(tmp_p
     with pytest.raises(UnavailableError, match="full"):
         await states.compare_and_set(many)
     lock = FileLock(tmp_path / "db.lock")
-    with lock.held(1.0), pytest.raises(UnavailableError, match="held by others"):
+    with lock.held(60.0), pytest.raises(UnavailableError, match="held by others"):
         await states.compare_and_set([UserState("ann", 1)])
     assert await states.get("ann") == UserState("ann", 1)
     assert await states.get("user-0") is None
