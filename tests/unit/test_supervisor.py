@@ -80,6 +80,15 @@ marker.touch()
 """
     + HEALTHY
 )
+# Has a process of its own, which it does not look after; its number is in a file.
+WITH_ITS_OWN = (
+    """
+import pathlib, subprocess, sys
+its_own = subprocess.Popen(["sleep", "600"])
+pathlib.Path(sys.argv[2]).write_text(str(its_own.pid))
+"""
+    + HEALTHY
+)
 STUBBORN = """
 import asyncio, signal, sys
 from hemline.rpc import Server
@@ -212,6 +221,32 @@ async def test_a_killed_process_is_started_again_loudly_and_answers_again(start:
     assert cluster.processes["first"].restarts == 0
     log = log_lines(new)
     assert sum(line.startswith("==== ") for line in log) == 2 and log.count("began") == 2
+
+
+async def test_a_process_that_lost_one_it_needs_is_started_again(
+    start: Start, tmp_path: Path
+) -> None:
+    marker = tmp_path / "its own"
+    spec = replace(spec_of("only", WITH_ITS_OWN, str(marker)), needs_its_own=True)
+    cluster = await start(spec)
+    lost = int(marker.read_text())
+    os.kill(lost, signal.SIGKILL)
+    await until(lambda: cluster.heard("only is back"))
+    assert cluster.heard(r"only lost a process it needs! Starting it again")
+    assert cluster.processes["only"].restarts == 1
+    assert int(marker.read_text()) != lost
+    await cluster.stop()
+    assert cluster.said[-1] == "only stopped"
+
+
+async def test_one_that_needs_none_is_left_alone_when_it_lost_one(
+    start: Start, tmp_path: Path
+) -> None:
+    marker = tmp_path / "its own"
+    cluster = await start(spec_of("only", WITH_ITS_OWN, str(marker)))
+    os.kill(int(marker.read_text()), signal.SIGKILL)
+    await asyncio.sleep(1.5)  # several times as long as is looked away
+    assert cluster.processes["only"].restarts == 0
 
 
 async def test_waits_grow_and_a_process_that_keeps_dying_ends_it_all(

@@ -24,6 +24,7 @@ from hemline.local import die_with_parent
 from hemline.local.health import why_unhealthy
 
 _POLL_S = 0.05
+_WATCH_S = 0.25
 _LAST_LINES_BYTES = 8192
 
 
@@ -36,6 +37,7 @@ class ChildSpec:
     clean_up: removes what a killed process leaves behind; called before every start and after
         every end.
     mishap: text in the log that makes even a death before it was ever ready worth another try.
+    needs_its_own: it goes on when one of the processes it started dies, but cannot replace it.
     """
 
     name: str
@@ -47,6 +49,7 @@ class ChildSpec:
     grace_s: float = 10.0
     clean_up: Callable[[], object] = lambda: None
     mishap: str = ""
+    needs_its_own: bool = False
 
 
 class Child:
@@ -59,6 +62,7 @@ class Child:
         self.started = 0.0  # Unix time in seconds
         self.created = 0.0  # the kernel's time of birth: tells it from another with the same pid
         self._process: asyncio.subprocess.Process | None = None
+        self._maimed = False
 
     @property
     def pid(self) -> int:
@@ -72,6 +76,7 @@ class Child:
         """Start the process. Raises UnavailableError when the program is not there."""
         wrapper = (sys.executable, "-I", "-S", die_with_parent.__file__, str(os.getpid()))
         self.spec.clean_up()
+        self._maimed = False
         self.started = time.time()
         with self.log.open("ab", buffering=0) as log:
             _write_start_line(log, self.spec)
@@ -105,6 +110,24 @@ class Child:
                 raise UnavailableError(f"{self.spec.name} is not ready after {waited}: {reason}")
             await asyncio.sleep(_POLL_S)
 
+    async def failed(self) -> None:
+        """As `ended`; first, a process that has lost one it needs is ended.
+
+        A lost one is dead and not buried. One that was asked to go is buried by who asked, at once:
+        hence twice.
+        """
+        if self.spec.needs_its_own:
+            with suppress(psutil.NoSuchProcess):
+                its_own = psutil.Process(self.pid).children()
+                dead: set[int] = set()
+                while self.running and not self._maimed:
+                    before, dead = dead, {each.pid for each in its_own if _is_dead(each)}
+                    self._maimed = bool(before & dead)
+                    await asyncio.sleep(_WATCH_S)
+            if self._maimed:
+                self._signal_group(signal.SIGKILL)
+        await self.ended()
+
     async def ended(self) -> None:
         """Return when the process has ended, and nothing of its group is left."""
         if self._process is not None:
@@ -116,6 +139,8 @@ class Child:
     def how_it_ended(self) -> str:
         """For people, e.g. "exited with 1" or "was killed by SIGKILL"."""
         code = self._process.returncode if self._process else None
+        if self._maimed:
+            return "lost a process it needs"
         if code is not None and code < 0:
             return f"was killed by {signal.Signals(-code).name}"
         return "still runs" if code is None else f"exited with {code}"
@@ -154,6 +179,14 @@ class Child:
     def _signal_group(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    """Whether it has died and nobody has taken note."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _write_start_line(log: IO[bytes], spec: ChildSpec) -> None:

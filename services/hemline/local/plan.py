@@ -151,5 +151,6 @@ def _triton(
         ready_timeout_s=360.0,  # an encoder that takes torch is slow to import on a busy machine
         grace_s=15.0,
         clean_up=lambda: remove_shared_memory(ports.triton_grpc),
+        needs_its_own=True,  # the processes of the models
         mishap="boost::interprocess::lock_exception",  # starved of the processor while loading
     )

@@ -8,7 +8,8 @@
 A process that dies before it was ever healthy is not tried again: that is a mistake, not a mishap,
 unless its log says that it was the one mishap its spec knows of. A process that lives is left to
 live: one that does not answer is starved more often than it is broken, and killing it makes a busy
-machine busier. Only one that has not become healthy minutes after it was started again is ended.
+machine busier. Only one that has not become healthy minutes after it was started again is ended,
+and one that has lost a process of its own which it cannot replace.
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ class Supervisor:
         policy, name = self._policy, child.spec.name
         deaths: deque[float] = deque()
         while True:
-            await child.ended()
+            await child.failed()
             now = time.monotonic()
             deaths.append(now)
             while now - deaths[0] > policy.within_s:

@@ -8,7 +8,8 @@ Two weaknesses of this version to plan for. A model's process that gets no proce
 second, while it loads or during a call, is taken for dead, and the server then dies of a
 `boost::interprocess::lock_exception`: whoever starts it has to start it again, also before it was
 ready for the first time. A model's process that does die is never replaced, though the server goes
-on calling itself ready: ask `TritonEncoders.ready`, which asks every model, and restart the server.
+on calling itself ready: ask `TritonEncoders.ready`, which asks every model, and restart the server,
+as `local.supervisor` does as soon as such a process is dead.
 """
 
 from __future__ import annotations
