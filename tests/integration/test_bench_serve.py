@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,8 @@ from hemline.errors import HemlineError
 from shop import Shop
 
 pytestmark = pytest.mark.integration
+
+SECONDS = 2
 
 
 async def hemline(*argv: object) -> tuple[int | None, str, str]:
@@ -30,6 +34,11 @@ async def hemline(*argv: object) -> tuple[int | None, str, str]:
     return process.returncode, out.decode(), err.decode()
 
 
+def drawn(rate_per_s: float, seconds: float) -> Any:
+    """What Poisson arrivals of this rate may come to, at six standard deviations."""
+    return pytest.approx(rate_per_s, abs=6 * math.sqrt(rate_per_s * seconds) / seconds)
+
+
 @pytest.fixture
 def home(shop: Shop, tmp_path: Path) -> Path:
     """A home with the shop's release; the shop itself is reached by its address."""
@@ -38,7 +47,8 @@ def home(shop: Shop, tmp_path: Path) -> Path:
 
 
 async def test_every_figure_of_a_report_is_measured(shop: Shop, home: Path) -> None:
-    flags = ("--seconds", 2, "--users", 30, "--events-per-user", "3-6", "--rates", "50%")
+    flags = ("--seconds", SECONDS, "--users", 30, "--events-per-user", "3-6", "--rates", "50%")
+    flags += ("--timeout", 60)  # a machine that is busy elsewhere may be late, and nothing is wrong
     code, out, err = await hemline(
         *("bench", "serve", "--gateway", shop.address, "--home", home, "--json", "--overload", 3),
         *flags,
@@ -52,7 +62,7 @@ async def test_every_figure_of_a_report_is_measured(shop: Shop, home: Path) -> N
     rates = [phase["load"]["answered_per_s"] for phase in report["closed"]]
     assert report["peak_per_s"] == max(rates)
     quarter = report["quarter"]
-    assert quarter["load"]["offered_per_s"] == pytest.approx(report["peak_per_s"] / 4, rel=0.5)
+    assert quarter["load"]["offered_per_s"] == drawn(report["peak_per_s"] / 4, SECONDS)
     for phase in (report["alone"], quarter, *report["rates"]):
         # A machine that is busy elsewhere may have to refuse, and the report then says so.
         assert set(phase["load"]["failed"]) <= {"RESOURCE_EXHAUSTED"}
@@ -70,7 +80,7 @@ async def test_every_figure_of_a_report_is_measured(shop: Shop, home: Path) -> N
         beside = [one[peak]["load"]["answered_per_s"] for peak in ("before", "after")]
         share = one["over"]["load"]["answered_per_s"] / (sum(beside) / 2)
         assert one["goodput_share"] == pytest.approx(share, abs=0.001)
-        assert one["over"]["load"]["offered_per_s"] == pytest.approx(3 * beside[0], rel=0.5)
+        assert one["over"]["load"]["offered_per_s"] == drawn(3 * beside[0], SECONDS / 2)
     shares = sorted(one["goodput_share"] for one in overload["rounds"])
     assert overload["goodput_share"] == shares[ROUNDS // 2]
     assert report["cpu_ms_per_request"] is None  # the shop's processes are not in this home
