@@ -1,16 +1,15 @@
 """The catalogue: one parquet file of items on disk, columns in memory.
 
 A row is an item's dense index, its position in items.parquet; everything else in Hemline (vectors,
-factors, neighbours) is aligned to it. Images stay on disk until `read_images` asks for them.
+factors, neighbours) is aligned to it. Images stay on disk; `catalogue_file` reads them.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -127,7 +126,7 @@ class Catalogue:
 
         Raises CatalogueError when the file is absent, not parquet, or fails `from_table`'s checks.
         """
-        file = _open_items(path)
+        file = open_items(path)
         names = set(file.schema_arrow.names)
         wanted = [f.name for f in (*_COLUMNS, _TENANT) if f.name in names]
         return cls.from_table(file.read(columns=wanted))
@@ -199,108 +198,9 @@ def items_table(items: Sequence[Item], images: Sequence[bytes | None] | None = N
     return table
 
 
-def read_item_ids(path: Path) -> list[str]:
-    """The ids of all items, by row. Raises CatalogueError when the file is not there or not it."""
-    file = _open_items(path)
-    if "item_id" not in file.schema_arrow.names:
-        raise CatalogueError(f"{path} has no column item_id")
-    ids: list[str] = file.read(columns=["item_id"])["item_id"].to_pylist()
-    return ids
-
-
-def count_items(path: Path) -> int:
-    """How many items there are. Raises CatalogueError as `read_items` does."""
-    return int(_open_items(path).metadata.num_rows)
-
-
-def read_items(path: Path, at_a_time: int) -> Iterator[list[tuple[Item, bytes | None]]]:
-    """All items in their order, each with its encoded image if it has one, some at a time.
-
-    Raises CatalogueError when the file is not there, not parquet, or fails `from_table`'s checks.
-    """
-    for batch in _open_items(path).iter_batches(at_a_time):
-        table = pa.Table.from_batches([batch])
-        images = [None] * len(table)
-        if "image" in table.column_names:
-            images = table["image"].to_pylist()
-        yield list(zip(Catalogue.from_table(table).items(), images, strict=True))
-
-
-def read_images(path: Path, rows: Sequence[int] | None = None) -> list[bytes | None]:
-    """The encoded images of `rows`, in that order, or of all items; None where an item has none.
-
-    Reads the image column alone, and only the row groups the rows lie in. Raises CatalogueError
-    when the file has no image column, IndexError for a row outside it.
-    """
-    file = _open_items(path)
-    if "image" not in file.schema_arrow.names:
-        raise CatalogueError(f"{path} holds no images")
-    if rows is None:
-        column: list[bytes | None] = file.read(columns=["image"])["image"].to_pylist()
-        return column
-    wanted = np.asarray(rows, dtype=np.int64).reshape(-1)
-    if wanted.size and (wanted.min() < 0 or wanted.max() >= file.metadata.num_rows):
-        raise IndexError(f"rows outside a catalogue of {file.metadata.num_rows} items")
-    images: list[bytes | None] = [None] * len(wanted)
-    start = 0
-    for group in range(file.num_row_groups):
-        end = start + file.metadata.row_group(group).num_rows
-        places = np.flatnonzero((wanted >= start) & (wanted < end))
-        if places.size:
-            chunk = file.read_row_group(group, columns=["image"])["image"]
-            for place in places:
-                images[place] = chunk[int(wanted[place]) - start].as_py()
-        start = end
-    return images
-
-
-class Described(Protocol):
-    """What `item_text` reads: an `Item`, or anything else that is described the same way."""
-
-    @property
-    def title(self) -> str: ...
-    @property
-    def brand(self) -> str | None: ...
-    @property
-    def gender(self) -> str | None: ...
-    @property
-    def article_type(self) -> str | None: ...
-    @property
-    def sub_category(self) -> str | None: ...
-    @property
-    def colour(self) -> str | None: ...
-    @property
-    def usage(self) -> str | None: ...
-
-
-_WORD = re.compile(r"\w+")
-
-
-def item_text(item: Described) -> str:
-    """The one text CLIP reads for an item, in training, in a release, and for live items alike.
-
-    The title, then the attributes in lower case that add a word to what is already said:
-    "Mother Earth Women Aug Bagru Red Kurtas, topwear, ethnic".
-    """
-    parts = [item.title]
-    said = set(_WORD.findall(item.title.lower()))
-    for value in (
-        item.brand,
-        item.gender,
-        item.article_type,
-        item.sub_category,
-        item.colour,
-        item.usage,
-    ):
-        lowered = (value or "").lower()
-        words = _WORD.findall(lowered)
-        if not said.issuperset(words):
-            parts.append(" ".join(lowered.split()))
-            said.update(words)
-    return ", ".join(parts)
-
-
-def _open_items(path: Path) -> pq.ParquetFile:
+def open_items(path: Path) -> pq.ParquetFile:
+    """The file of a catalogue, or that in its folder. Raises CatalogueError when it is not there or
+    not parquet."""
     path = path / "items.parquet" if path.is_dir() else path
     try:
         return pq.ParquetFile(path)

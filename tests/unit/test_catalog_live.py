@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hemline.catalogue import Item, count_items, items_table, read_items
+from hemline.catalogue import Item, items_table
+from hemline.catalogue_file import count_items, read_items
 from hemline.cli.__main__ import main
 from hemline.errors import CatalogueError
 from hemline.v1 import catalog_pb2

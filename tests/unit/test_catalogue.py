@@ -9,16 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hemline.catalogue import (
-    ATTRIBUTES,
-    ITEM_SCHEMA,
-    Catalogue,
-    Item,
-    item_text,
-    items_table,
-    read_images,
-)
+from hemline.catalogue import ATTRIBUTES, ITEM_SCHEMA, Catalogue, Item, items_table
+from hemline.catalogue_file import read_images
 from hemline.errors import CatalogueError
+from hemline.item_text import item_text
 
 KURTA = Item(
     "0042",

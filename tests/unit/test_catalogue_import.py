@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from hemline.catalogue import ITEM_SCHEMA, Catalogue, Item, read_images
+from hemline.catalogue import ITEM_SCHEMA, Catalogue, Item
+from hemline.catalogue_file import read_images
 from hemline.errors import CatalogueError
 from hemline_training.catalogue.fashion_products import import_fashion_products
 from hemline_training.catalogue.items_file import write_items

@@ -16,7 +16,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from PIL import Image
 
-from hemline.catalogue import Item, items_table, read_images
+from hemline.catalogue import Item, items_table
+from hemline.catalogue_file import read_images
 from hemline.encoders.clip import ClipEncoder
 from hemline_training.clip.captions import Captioner
 from hemline_training.clip.data import load_products

@@ -9,7 +9,8 @@ from random import Random
 import numpy as np
 import pytest
 
-from hemline.catalogue import ITEM_SCHEMA, Catalogue, read_images
+from hemline.catalogue import ITEM_SCHEMA, Catalogue
+from hemline.catalogue_file import read_images
 from hemline.images import check_image_header, decode_image
 from hemline_training.demo_catalogue import BRANDS, write_demo_catalogue
 from hemline_training.drawing.canvas import HEIGHT, WIDTH, Canvas, mirrored, points, smooth

@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 
 from hemline.blend import PARTS, SEGMENTS, blend_scores
-from hemline.catalogue import Catalogue, Item, items_table, read_images
+from hemline.catalogue import Catalogue, Item, items_table
+from hemline.catalogue_file import read_images
 from hemline.contracts import RerankRequest
 from hemline.encoders.towers import load_tower
 from hemline.errors import BadImageError

@@ -17,8 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from hemline.catalogue import Catalogue, item_text, read_images
+from hemline.catalogue import Catalogue
+from hemline.catalogue_file import read_images
 from hemline.errors import BadImageError
+from hemline.item_text import item_text
 from hemline.vectors import F32, content_vectors
 
 Keys = npt.NDArray[np.void]

@@ -66,7 +66,7 @@ class Upserted:
 def run_upsert(args: Args) -> int:
     from rich.progress import Progress
 
-    from hemline.catalogue import count_items
+    from hemline.catalogue_file import count_items
     from hemline.cli.client import connect
 
     done = Upserted()
@@ -108,7 +108,7 @@ def run_delete(args: Args) -> int:
 
 
 def _messages(path: Path, tenant: str) -> Iterator[list[catalog_pb2.UpsertItemsRequest]]:
-    from hemline.catalogue import read_items
+    from hemline.catalogue_file import read_items
     from hemline.v1 import catalog_pb2
     from hemline.wire import item_to_proto
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
-from hemline.catalogue import Catalogue, read_images
+from hemline.catalogue import Catalogue
+from hemline.catalogue_file import read_images
 from hemline.errors import CatalogueError
 from hemline.images import decode_image
 

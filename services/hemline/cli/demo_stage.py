@@ -9,7 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hemline.catalogue import Catalogue, read_images
+from hemline.catalogue import Catalogue
+from hemline.catalogue_file import read_images
 from hemline.errors import NotFoundError, UnavailableError
 from hemline.local.cluster_file import ProcessRecord, read_cluster, supervisor_lock
 from hemline.local.ports import DEFAULT_BASE, choose_ports

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from hemline import metrics
-from hemline.catalogue import Item, item_text
+from hemline.catalogue import Item
 from hemline.contracts import Encoders
 from hemline.errors import BadImageError, InvalidInputError
 from hemline.event_log import EVENTS_TOPIC, EventLog, Position
+from hemline.item_text import item_text
 from hemline.live_view import Served
 from hemline.v1 import event_pb2
 from hemline.vectors import F32, content_vectors, pack_f32

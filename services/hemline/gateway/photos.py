@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hemline.catalogue import read_images, read_item_ids
+from hemline.catalogue_file import read_images, read_item_ids
 from hemline.contracts import Space
 from hemline.errors import InvalidInputError, SetupError
 from hemline.live_view import LiveView

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
 
-from hemline.catalogue import Item, item_text
+from hemline.catalogue import Item
 from hemline.errors import InvalidInputError
 from hemline.event_log import Record
+from hemline.item_text import item_text
 from hemline.releases import Release
 from hemline.v1 import catalog_pb2
 from hemline.vectors import F32, unpack_f32

@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from hemline.catalogue import read_images
+from hemline.catalogue_file import read_images
 from hemline.errors import CatalogueError, NotFoundError
 from hemline.event_log import EVENTS_TOPIC
 from hemline.kafka_url import SCHEME

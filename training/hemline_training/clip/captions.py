@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hemline.catalogue import Catalogue, item_text
+from hemline.catalogue import Catalogue
+from hemline.item_text import item_text
 
 ANY = -1  # in claims: nothing said; in codes: not known
 # Which colour a shopper would call it; the exact name is the shade.

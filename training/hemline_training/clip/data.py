@@ -15,7 +15,8 @@ from torch.nn.functional import affine_grid, grid_sample
 from torchvision.transforms import Compose
 from tqdm import tqdm
 
-from hemline.catalogue import Catalogue, items_table, read_images
+from hemline.catalogue import Catalogue, items_table
+from hemline.catalogue_file import read_images
 from hemline.errors import CatalogueError
 from hemline.images import decode_image
 from hemline_training.clip.model import preprocess_config

@@ -21,9 +21,11 @@ import pyarrow.parquet as pq
 from sklearn.feature_extraction.text import TfidfVectorizer
 from tqdm import tqdm
 
-from hemline.catalogue import Catalogue, Item, item_text, read_images
+from hemline.catalogue import Catalogue, Item
+from hemline.catalogue_file import read_images
 from hemline.encoders.clip import ClipEncoder, load_clip
 from hemline.images import decode_image
+from hemline.item_text import item_text
 from hemline.vectors import F32, content_vectors, normalise
 from hemline_training.clip.captions import names_of
 from hemline_training.clip.data import Rows, digests, held_out, same_product

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from hemline.catalogue import Catalogue, read_images
+from hemline.catalogue import Catalogue
+from hemline.catalogue_file import read_images
 from hemline.errors import BadImageError, CatalogueError
 from hemline.images import check_image_header, decode_image
 from hemline_training.report.elements import Html, element
