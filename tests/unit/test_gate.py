@@ -7,7 +7,7 @@ import heapq
 import numpy as np
 import pytest
 
-from hemline.gate import BUSY_S, CALM_S, CROWD_S, FEW, FEW_WAITING, LATE_S, STANDS_S, Gate
+from hemline.gate import BUSY_S, CALM_S, CROWD_S, FEW, FEW_WAITING, FEWER, LATE_S, STANDS_S, Gate
 
 MOST = 24
 SERVICE_S = 0.0024
@@ -90,6 +90,24 @@ def test_of_a_burst_that_began_a_crowd_those_that_wait_for_long_are_refused(
     assert gate.begins(1.1 * LATE_S)
 
 
+def test_while_most_are_refused_fewer_still_are_let_in(gate: Gate, clock: Clock) -> None:
+    is_busy(gate)
+    fill(gate, MOST)
+    fewer = int(FEWER * FEW)
+    for _ in range(200):  # of them, one in ten
+        clock.now += 0.001
+        for _ in range(9):
+            assert not gate.enter()
+        if gate.inside >= fewer:
+            gate.leave()
+        gate.enter()
+    assert (gate.limit, gate.inside) == (fewer, fewer)
+    for _ in range(200):  # all
+        gate.leave()
+        assert gate.enter()
+    assert gate.limit == FEW
+
+
 def test_a_queue_that_stands_lets_in_no_more_than_a_few(gate: Gate, clock: Clock) -> None:
     is_busy(gate)
     fill(gate, FEW + 3)
@@ -156,10 +174,10 @@ def test_a_gateway_that_is_nine_tenths_busy_refuses_less_than_one_in_a_hundred()
     assert refused < 0.01
 
 
-def test_at_five_times_the_load_the_accepted_wait_no_more_than_three_times_as_long() -> None:
+def test_at_five_times_the_load_the_accepted_wait_hardly_longer() -> None:
     _, unloaded_s = simulated(load=0.25)
     refused, accepted_s = simulated(load=5)
-    assert accepted_s <= 3 * unloaded_s
+    assert accepted_s <= 1.5 * unloaded_s
     assert refused == pytest.approx(0.8, abs=0.01)  # nor does it wait for calls
 
 
