@@ -5,9 +5,10 @@ in it (Nichols and Jacobson, "Controlling Queue Delay", ACM Queue 2012; Maurer, 
 Queue 2015). So a burst is let in up to `most` calls. When it is larger, or when `few` or more calls
 have been under way all the time for `STANDS_S`, and the event loop takes long to begin with one, so
 that they wait for the processor and not for a store or a log, then no more than `few` are let in
-until that has ended: until for `CROWD_S` nobody had to be refused. While more than `MANY_REFUSED` are
-refused it is a part of these few, for then the next call is there as soon as there is room. Of those
-let in before, the ones that wait for longer than `LATE_S` are refused too when their turn comes.
+until that has ended: until for `CROWD_S` nobody had to be refused. While more than `MANY_REFUSED`
+are refused it is a part of these few, for then the next call is there as soon as there is room. Of
+those let in before, the ones that wait for longer than `LATE_S` are refused too when their turn
+comes.
 
 The times were chosen with simulated calls of 2.4 ms, of Poisson arrivals, as in the tests: offered
 five times what can be answered, the 99th percentile of those let in is 11 ms (17 without `FEWER`,
