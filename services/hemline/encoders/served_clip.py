@@ -1,7 +1,7 @@
 """The CLIP encoders that Triton's processes serve, loaded in a fraction of a second where possible.
 
 Hemline's own CLIP is computed by NumPy on a processor: importing torch and open_clip costs each of
-two processes 650 MB and 5 s of processor time, and a text or a photo alone takes no longer without
+two processes 600 MB and 5 s of processor time, and a text or a photo alone takes no longer without
 them. Any other encoder, and every encoder on a GPU, is computed by `clip.ClipEncoder`.
 """
 
