@@ -64,8 +64,9 @@ class Cost:
     """What a fault did to the shoppers who came between it and the recovery.
 
     degraded: answers by stage and reason, beyond what is usual without a fault. away_s: how long
-    the cause was there. start_s: until a process that was started again was healthy. recovery_s:
-    until all was whole; None: never. frozen: this very process did not run meanwhile, see Freezes.
+    the cause was there. start_s: until a process that was started again was healthy; processor_s:
+    what it had used of the processors by then. recovery_s: until all was whole; None: never.
+    frozen: this very process did not run meanwhile, see Freezes.
     """
 
     kind: str
@@ -76,6 +77,7 @@ class Cost:
     degraded: Counter[str] = field(default_factory=Counter)
     away_s: float = 0.0
     start_s: float | None = None
+    processor_s: float | None = None
     recovery_s: float | None = None
     frozen: bool = False
 
@@ -281,6 +283,8 @@ class _Run:
             number = signal.SIGKILL if fault.kind == "kill" else signal.SIGTERM
             self.cluster.signal(name, number)
             cost.start_s = await self.cluster.until_back(name, restarts, RECOVERY_S)
+            if cost.start_s is not None:
+                cost.processor_s = self.cluster.processor_s(name)
             started_ago_s = time.time() - self.cluster.processes[name].started
             return time.monotonic() - started_ago_s
         if fault.kind == "pause":

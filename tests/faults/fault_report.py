@@ -84,10 +84,10 @@ def _cost(faults: list[Run]) -> dict[str, Any]:
         "answered": answered,
         "answered_share": answered / max(1, asked),
         "degraded": dict(degraded.most_common()),
-        "start_s": _spread([each["start_s"] for each in faults if each["start_s"] is not None]),
-        "recovery_s": _spread(
-            [each["recovery_s"] for each in faults if each["recovery_s"] is not None]
-        ),
+        **{
+            name: _spread([each[name] for each in faults if each.get(name) is not None])
+            for name in ("start_s", "processor_s", "recovery_s")
+        },
         "not_recovered": sum(each["recovery_s"] is None for each in faults),
     }
 
@@ -123,16 +123,23 @@ def show_small(summary: Mapping[str, Any], console: Console) -> None:
 
 def show_cluster(summary: Mapping[str, Any], console: Console) -> None:
     table = Table(title=f"{summary['runs']} cluster runs", title_justify="left")
-    for name in ("fault", "times", "answered", "degraded", "recovered after, s"):
-        table.add_column(name, justify="left" if name in ("fault", "degraded") else "right")
+    table.add_column("fault")
+    table.add_column("times", justify="right")
+    table.add_column("answered", justify="right")
+    table.add_column("degraded")
+    for name in ("its start, s", "of a processor, s", "recovered after, s"):
+        table.add_column(name, justify="right")
     for name, cost in summary["by_fault"].items():
-        recovery = cost["recovery_s"]
-        words = f"{recovery['median']:.1f}, at most {recovery['most']:.1f}" if recovery else "-"
+        start, processor, recovered = (
+            f"{spread['median']:.1f}, at most {spread['most']:.1f}" if spread else "-"
+            for spread in (cost["start_s"], cost["processor_s"], cost["recovery_s"])
+        )
         if cost["not_recovered"]:
-            words += f"; {cost['not_recovered']} x not"
+            recovered += f"; {cost['not_recovered']} x not"
         degraded = ", ".join(f"{stage} {count}" for stage, count in cost["degraded"].items())
         answered = f"{cost['answered']} of {cost['asked']}"
-        table.add_row(name, str(cost["times"]), answered, degraded or "-", words)
+        times = str(cost["times"])
+        table.add_row(name, times, answered, degraded or "-", start, processor, recovered)
     console.print(table)
     console.print(
         f"{summary['acknowledged']:,} events acknowledged, {summary['unknown']:,} never; "

@@ -53,6 +53,7 @@ def test_costs_are_summed_by_fault_over_the_runs(tmp_path: Path) -> None:
     path = tmp_path / "cluster.jsonl"
     for seed, (asked, answered, recovery_s) in enumerate([(100, 100, 1.0), (100, 99, None)]):
         cost = Cost("kill", "redis", asked, answered, recovery_s=recovery_s, start_s=0.5)
+        cost.processor_s = 0.25 + seed
         cost.degraded["user_state: unavailable"] = 10
         write_run(
             path, cluster_run.Outcome(seed, "redis", [], [cost], asked=asked, answered=answered)
@@ -65,6 +66,8 @@ def test_costs_are_summed_by_fault_over_the_runs(tmp_path: Path) -> None:
     assert killed["degraded"] == {"user_state: unavailable": 20}
     assert killed["recovery_s"] == {"median": 1.0, "most": 1.0}
     assert killed["not_recovered"] == 1
+    assert killed["start_s"] == {"median": 0.5, "most": 0.5}
+    assert killed["processor_s"] == {"median": 1.25, "most": 1.25}
     assert "199 of 200" in shown(show_cluster, summary)
 
 

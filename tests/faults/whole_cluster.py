@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psutil
 from slow_proxy import SlowProxy
 
 from hemline.errors import UnavailableError
@@ -79,6 +80,12 @@ class Running:
     def signal(self, name: str, number: signal.Signals) -> None:
         """To the process and all it forked."""
         os.killpg(self.processes[name].pid, number)
+
+    def processor_s(self, name: str) -> float:
+        """What the process and those it started have used of the processors since its start."""
+        process = psutil.Process(self.processes[name].pid)
+        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+        return sum(each.user + each.system for each in times)
 
     async def until_back(self, name: str, restarts: int, timeout_s: float) -> float | None:
         """Seconds a process that has been started more often than `restarts` took to be healthy,
