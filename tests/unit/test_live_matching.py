@@ -6,7 +6,6 @@ import random
 import threading
 
 import numpy as np
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -117,10 +116,7 @@ def test_a_mask_is_not_copied_while_nothing_leaves_the_release(small_release: Re
     assert before.base_count - left.base_count == int(before.base[items.view.left[0]])
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_readers_of_any_view_read_the_truth_while_items_change(
-    small_release: Release, seed: int
-) -> None:
+def test_readers_of_any_view_read_the_truth_while_items_change(small_release: Release) -> None:
     items = LiveItems(small_release)
     views, over = [items.view], threading.Event()
     failures: list[BaseException] = []
@@ -133,12 +129,12 @@ def test_readers_of_any_view_read_the_truth_while_items_change(
         except BaseException as failure:
             failures.append(failure)
 
-    readers = [threading.Thread(target=read, args=(number,)) for number in range(3)]
+    readers = [threading.Thread(target=read, args=(number,)) for number in range(2)]
     for reader in readers:
         reader.start()
-    rng = random.Random(seed)
+    rng = random.Random(7)
     try:
-        for _ in range(120):
+        for _ in range(50):
             items.apply([drawn(rng) for _ in range(3)])
             views.append(items.view)
             assert_truth(items.view, rng.choice(CONDITIONS))
