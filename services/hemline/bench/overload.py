@@ -11,8 +11,6 @@ from statistics import median
 
 from hemline.bench.phases import Bench, Phase, ratio
 
-ROUNDS = 5
-
 
 @dataclass(frozen=True)
 class Round:
@@ -46,13 +44,15 @@ class Overload:
     cpu_ms_per_request: tuple[float, float, float] | None
 
 
-async def measure_overload(bench: Bench, times: float, in_flight: int, quarter: Phase) -> Overload:
-    """Offer so many times the peak, in rounds. in_flight: the callers that the peak takes.
+async def measure_overload(
+    bench: Bench, times: float, rounds: int, in_flight: int, quarter: Phase
+) -> Overload:
+    """Offer so many times the peak in so many rounds. in_flight: the callers that the peak takes.
 
     quarter: what was measured at a quarter of the peak.
     """
-    rounds: list[Round] = []
-    for _ in range(ROUNDS):
+    measured: list[Round] = []
+    for _ in range(rounds):
         alone = await bench.closed("alone", 1, share=0.25)
         peak = f"{in_flight} in flight"
         before = await bench.closed(peak, in_flight, share=0.25)
@@ -62,16 +62,19 @@ async def measure_overload(bench: Bench, times: float, in_flight: int, quarter: 
         beside = (before.load.answered_per_s + after.load.answered_per_s) / 2
         goodput = ratio(over.load.answered_per_s, beside)
         to_alone = ratio(over.load.answered.p99_ms, alone.load.answered.p99_ms)
-        rounds.append(Round(alone, before, over, after, goodput, to_alone))
+        measured.append(Round(alone, before, over, after, goodput, to_alone))
     costs = sorted(
-        phase.cpu.ms_per_request for one in rounds for phase in (one.before, one.after) if phase.cpu
+        phase.cpu.ms_per_request
+        for one in measured
+        for phase in (one.before, one.after)
+        if phase.cpu
     )
-    accepted_ms = median(one.over.load.answered.p99_ms for one in rounds)
+    accepted_ms = median(one.over.load.answered.p99_ms for one in measured)
     return Overload(
-        rounds=tuple(rounds),
+        rounds=tuple(measured),
         times_peak=times,
-        goodput_share=median(one.goodput_share for one in rounds),
-        accepted_p99_to_alone=median(one.p99_to_alone for one in rounds),
+        goodput_share=median(one.goodput_share for one in measured),
+        accepted_p99_to_alone=median(one.p99_to_alone for one in measured),
         accepted_p99_to_quarter=ratio(accepted_ms, quarter.load.answered.p99_ms),
         cpu_ms_per_request=(costs[0], round(median(costs), 3), costs[-1]) if costs else None,
     )

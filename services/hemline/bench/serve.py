@@ -48,7 +48,7 @@ class ServePlan:
     """What to measure. seconds: of each rate. k: items an answer. deadline_s: of each call.
 
     connections: HTTP/2 connections the requests are spread over. overload: how many times the peak
-    to offer at the end; 0: do not.
+    to offer at the end; 0: do not. rounds: of overload, with the peak beside it.
     """
 
     gateway: str
@@ -59,6 +59,7 @@ class ServePlan:
     deadline_s: float = 1.0
     connections: int = 8
     overload: float = 0.0
+    rounds: int = 5
     seed: int = 1
 
 
@@ -130,7 +131,9 @@ async def bench_serve(
         empty = {kind: await _empty(kind, QUARTER * peak, plan, bench) for kind in KINDS}
         overload = None
         if plan.overload:
-            overload = await measure_overload(bench, plan.overload, highest.in_flight, quarter)
+            overload = await measure_overload(
+                bench, plan.overload, plan.rounds, highest.in_flight, quarter
+            )
     base_ms = empty["sync"].load.answered.p50_ms
     return ServeReport(
         peak_per_s=peak,

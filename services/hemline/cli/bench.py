@@ -51,6 +51,9 @@ def add_verbs(verbs: Verbs) -> None:
     serve.add_argument(
         "--overload", type=float, default=0.0, metavar="X", help="offer X times the peak at the end"
     )
+    serve.add_argument(
+        "--rounds", type=int, default=5, help="of overload, peak beside it (default: %(default)s)"
+    )
     serve.add_argument("--connections", type=int, default=8, help="default: %(default)s")
     serve.add_argument("--seed", type=int, default=1, help="of users and arrivals")
     serve.add_argument(
@@ -88,6 +91,7 @@ def run_serve(args: Args) -> int:
             deadline_s=args.timeout,
             connections=args.connections,
             overload=args.overload,
+            rounds=args.rounds,
             seed=args.seed,
         )
         servers = servers_of_cluster(args.home / "run") if here else None
