@@ -22,6 +22,7 @@ from hemline.v1 import recommender_pb2
 WARM_UP_S = 1.0
 _IN_FLIGHT = (1, 2, 4, 8, 16, 32, 64, 128)
 _WORTH_MORE_CALLERS = 1.03
+_FEW_FAILED = 0.01
 _MOST_WITHOUT_GAIN = 2
 
 
@@ -50,6 +51,11 @@ class Phase:
     sample: AnswerSample | None = None
     in_flight: int = 0
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all but a few of its calls were answered."""
+        return self.load.failed_share <= _FEW_FAILED
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -65,7 +71,8 @@ class Bench:
     reads_answers: bool = True
 
     async def rising(self) -> list[Phase]:
-        """One caller, then ever more of them, until two steps in turn brought nothing."""
+        """One caller, then ever more of them, until two steps in turn brought nothing, or calls
+        are refused: that is beyond the peak, and refusals cost what answers could have."""
         phases: list[Phase] = []
         best, without_gain = 0.0, 0
         for in_flight in _IN_FLIGHT:
@@ -74,7 +81,7 @@ class Bench:
             rate = phases[-1].load.answered_per_s
             without_gain = 0 if rate > best * _WORTH_MORE_CALLERS else without_gain + 1
             best = max(best, rate)
-            if without_gain == _MOST_WITHOUT_GAIN:
+            if without_gain == _MOST_WITHOUT_GAIN or not phases[-1].is_whole:
                 break
         return phases
 

@@ -116,7 +116,8 @@ async def bench_serve(
         call = await stack.enter_async_context(gateway)
         bench = Bench(plan.seconds, plan.k, call, requests, servers, rng, say)
         closed = await bench.rising()
-        highest = max(closed, key=lambda phase: phase.load.answered_per_s)
+        whole = [phase for phase in closed if phase.is_whole]
+        highest = max(whole or closed, key=lambda phase: phase.load.answered_per_s)
         peak = highest.load.answered_per_s
         if not peak:
             raise HemlineError(f"no Recommend was answered: {dict(closed[0].load.failed)}")
