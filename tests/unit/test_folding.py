@@ -36,6 +36,16 @@ def folded_slots(retrieval: FlatRetrieval) -> int:
     return folded.slots if folded else 0
 
 
+def while_searching_wait_for(retrieval: FlatRetrieval, slots: float) -> None:
+    """It is searches that notice when it is time to fold, and not while a folding is under way."""
+
+    def done() -> bool:
+        assert_answers_are_true(retrieval)
+        return folded_slots(retrieval) >= slots
+
+    wait_for(done)
+
+
 def queries() -> list[VectorQuery]:
     rng = np.random.default_rng(4)
     content, text = normalise(rng.normal(size=(2, CLIP_DIM)))
@@ -66,7 +76,7 @@ def test_answers_are_true_before_between_and_after(small_release: Release) -> No
         items.apply([Change(f"new-{rng.integers(0, 60)}", None), Change("boots-04", None)])
         assert_answers_are_true(retrieval)
         if step in (2, 7, 11):
-            wait_for(lambda due=9 * step: folded_slots(retrieval) >= due * 0.6)
+            while_searching_wait_for(retrieval, slots=9 * step * 0.6)
             assert_answers_are_true(retrieval)
         seen.append(folded_slots(retrieval))
     retrieval.close()
