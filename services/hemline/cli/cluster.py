@@ -19,7 +19,8 @@ def add_verbs(verbs: Verbs) -> None:
         "up",
         run_up,
         "start the cluster, Triton included, and keep it alive until Ctrl-C",
-        "hemline up --detach\nhemline up --kafka --redis --prometheus\nhemline up --base-port 8100",
+        "hemline up --detach\nhemline up --kafka --redis --prometheus\n"
+        "hemline up --base-port 8100\nhemline up --gateways 4",
     )
     up.add_argument(
         "--detach", action="store_true", help="return once everything is healthy; see `down`"
@@ -32,7 +33,15 @@ def add_verbs(verbs: Verbs) -> None:
         type=int,
         default=7100,
         metavar="N",
-        help="the gateway's port; the others lie up to 103 above (0: free ones; default: 7100)",
+        help="the gateway's port; the others lie up to 193 above (0: free ones; default: 7100)",
+    )
+    up.add_argument(
+        "--gateways",
+        type=_gateways,
+        default=0,
+        metavar="N",
+        help="so many gateways behind one HAProxy, each answers on a core of its own; it refuses "
+        "at a lower price what is too much (default: one, and no HAProxy)",
     )
     up.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="of Triton's models")
     add_backing(up)
@@ -88,6 +97,14 @@ def add_backing(verb: argparse.ArgumentParser) -> None:
     )
 
 
+def _gateways(text: str) -> int:
+    from hemline.local.ports import MOST_GATEWAYS
+
+    if not text.isdigit() or not 1 <= int(text) <= MOST_GATEWAYS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {MOST_GATEWAYS}")
+    return int(text)
+
+
 def run_up(args: Args) -> int:
     from hemline.local.up import UpConfig, up, up_in_background
 
@@ -101,6 +118,7 @@ def run_up(args: Args) -> int:
         args.prometheus,
         args.tls,
         args.api_keys,
+        args.gateways,
     )
     if not args.detach:
         up(config)

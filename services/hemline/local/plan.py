@@ -51,17 +51,18 @@ def plan_cluster(
     triton: TritonCommand,
     ports: Ports,
     split: bool,
+    front: ChildSpec | None = None,
     prometheus: ChildSpec | None = None,
     tls: Certificates | None = None,
     api_keys: Path | None = None,
     photos: Path | None = None,
 ) -> Cluster:
     """Kafka and Redis if asked for -> Triton -> retrieval and reranker if they run apart -> updater
-    -> indexer -> gateway -> Prometheus if asked for.
+    -> indexer -> gateway, or several and what is in front of them -> Prometheus if asked for.
 
-    releases: folder of releases. tls: with them, every gRPC port wants mutual TLS. api_keys: the
-    file of those who may call the gateway; without it, anybody may. photos: the catalogue that has
-    those of the release's items.
+    releases: folder of releases. front: before the gateways of `ports`, if they are several. tls:
+    with them, every gRPC port wants mutual TLS. api_keys: the file of those who may call the
+    gateway; without it, anybody may. photos: the catalogue that has those of the release's items.
     """
     where = {
         name: f"{HOST}:{getattr(ports, name)}"
@@ -69,8 +70,6 @@ def plan_cluster(
             "gateway",
             "retrieval",
             "reranker",
-            "updater",
-            "indexer",
             "triton_grpc",
             "triton_http",
         )
@@ -86,17 +85,21 @@ def plan_cluster(
         for name in ("retrieval", "reranker"):
             follows = [*log, *live] if name == "retrieval" else ["--releases", str(releases)]
             env = {**TAKER_READS, **backing.env}
-            specs.append(_service(name, ports, follows, tls, env))
+            specs.append(_service(name, name, getattr(ports, name), follows, tls, env))
             apart += [f"--{name}", where[name]]
-    specs.append(_service("updater", ports, [*stores, *encoders], tls, backing.env))
-    specs.append(_service("indexer", ports, [*log, *encoders], tls, backing.env))
+    for name, flags in (("updater", [*stores, *encoders]), ("indexer", [*log, *encoders])):
+        specs.append(_service(name, name, getattr(ports, name), flags, tls, backing.env))
     # On one's own machine, grpcurl and the like may ask the gateway what it offers.
     flags = [*stores, *encoders, *apart, *live, "--reflection", "true"]
     flags += ["--api-keys", str(api_keys)] if api_keys else []
     flags += ["--photos", str(photos)] if photos else []
-    specs.append(_service("gateway", ports, flags, tls, {**TAKER_READS, **backing.env}))
-    if prometheus is not None:
-        specs.append(prometheus)
+    for place, port in enumerate(ports.gateways, 1):
+        name = f"gateway-{place}" if ports.behind else "gateway"
+        env = {**TAKER_READS, **backing.env}
+        # Each remembers how far it got; what the others know it reads for itself.
+        alone = ["--snapshots", f"{live[1]}-{place}"] if ports.behind and live else []
+        specs.append(_service(name, "gateway", port, [*flags, *alone], tls, env))
+    specs += [spec for spec in (front, prometheus) if spec is not None]
     return Cluster(
         tuple(specs),
         gateway=where["gateway"],
@@ -108,20 +111,20 @@ def plan_cluster(
 
 def _service(
     name: str,
-    ports: Ports,
+    program: str,
+    port: int,
     flags: list[str],
     tls: Certificates | None,
     env: Mapping[str, str] = MappingProxyType({}),
 ) -> ChildSpec:
-    port: int = getattr(ports, name)
     address = f"{HOST}:{port}"
-    listening = ["--address", address, "--metrics-port", str(ports.metrics(port))]
+    listening = ["--address", address, "--metrics-port", str(Ports.metrics(port))]
     if tls:
         listening += ["--tls-cert", str(tls.server.cert), "--tls-key", str(tls.server.key)]
         listening += ["--tls-client-ca", str(tls.ca)]
     return ChildSpec(
         name=name,
-        argv=(sys.executable, "-m", f"hemline.{name}", *flags, *listening),
+        argv=(sys.executable, "-m", f"hemline.{program}", *flags, *listening),
         address=address,
         health=(grpc_health_url(address, tls.client if tls else None),),
         env={**ONE_THREAD, **env},

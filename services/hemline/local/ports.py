@@ -9,18 +9,26 @@ from dataclasses import dataclass
 from hemline.errors import UnavailableError
 
 DEFAULT_BASE = 7100
+MOST_GATEWAYS = 64
 _TRIES = 200
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Ports of one cluster; the gateway's is the base itself."""
+    """Ports of one cluster. The base itself is the gateway's, or that of the HAProxy before
+    several: behind: how many gateways there are behind one."""
 
     base: int = DEFAULT_BASE
+    behind: int = 0
 
     @property
     def gateway(self) -> int:
         return self.base
+
+    @property
+    def gateways(self) -> list[int]:
+        """Those that gateways themselves listen on."""
+        return [self.base + 30 + place for place in range(self.behind)] or [self.base]
 
     @property
     def retrieval(self) -> int:
@@ -71,24 +79,26 @@ class Ports:
         """Metrics of the supervisor, of what it sees from outside; it listens for nothing else."""
         return self.base + 24
 
-    def metrics(self, port: int) -> int:
+    @staticmethod
+    def metrics(port: int) -> int:
         """Where the process that listens on `port` shows its Prometheus metrics."""
         return port + 100
 
     def all(self) -> list[int]:
         ours = [self.gateway, self.retrieval, self.reranker, self.updater, self.indexer]
+        ours += [port for port in self.gateways if port != self.gateway]
         triton = [self.triton_http, self.triton_grpc, self.triton_metrics]
         around = [self.kafka, self.kafka_controller, self.redis, self.prometheus, self.supervisor]
         return ours + triton + around + [self.metrics(port) for port in ours]
 
 
-def choose_ports(base: int) -> Ports:
-    """The ports above `base`, or above a random free base for 0.
+def choose_ports(base: int, behind: int = 0) -> Ports:
+    """The ports above `base`, or above a random free base for 0. behind: see `Ports`.
 
     Raises UnavailableError naming the port that somebody else listens on.
     """
     if base:
-        ports = Ports(base)
+        ports = Ports(base, behind)
         taken = next((port for port in ports.all() if not _is_free(port)), None)
         if taken is not None:
             raise UnavailableError(
@@ -98,7 +108,7 @@ def choose_ports(base: int) -> Ports:
         return ports
     for _ in range(_TRIES):
         # Below the range (32768 up) the kernel takes ports of outgoing connections from.
-        ports = Ports(random.randrange(20_000, 32_000))
+        ports = Ports(random.randrange(20_000, 32_000), behind)
         if all(_is_free(port) for port in ports.all()):
             return ports
     raise UnavailableError("no free ports found between 20000 and 32000")

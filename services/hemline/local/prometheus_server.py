@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hemline.errors import HemlineError, NotFoundError
+from hemline.front_metrics import RELABELLED
 from hemline.local.child import ChildSpec
 from hemline.local.ports import Ports
 
@@ -124,18 +125,28 @@ def prometheus_spec(
 def scrape_config(ports: Ports, split: bool) -> dict[str, object]:
     """prometheus.yml as plain data. The job of every target is hemline-PROCESS: the rules and
     dashboards select by it, here and in the cluster."""
-    processes = ["gateway", "updater", "indexer"] + ["retrieval", "reranker"] * split
-    targets = {name: ports.metrics(getattr(ports, name)) for name in processes}
-    targets |= {"triton": ports.triton_metrics, "supervisor": ports.supervisor}
-    targets["prometheus"] = ports.prometheus
+    targets = {"gateway": [ports.metrics(port) for port in ports.gateways]}
+    for name in ["updater", "indexer"] + ["retrieval", "reranker"] * split:
+        targets[name] = [ports.metrics(getattr(ports, name))]
+    targets |= {"triton": [ports.triton_metrics], "supervisor": [ports.supervisor]}
+    targets["prometheus"] = [ports.prometheus]
+    if ports.behind:
+        targets["front"] = [ports.metrics(ports.gateway)]
     return {
         "global": {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"},
         "rule_files": [str(rules_folder() / "*.yml")],
-        "scrape_configs": [
-            {"job_name": f"hemline-{name}", "static_configs": [{"targets": [f"{HOST}:{port}"]}]}
-            for name, port in targets.items()
-        ],
+        "scrape_configs": [_job(name, listening) for name, listening in targets.items()],
     }
+
+
+def _job(name: str, listening: list[int]) -> dict[str, object]:
+    job: dict[str, object] = {
+        "job_name": f"hemline-{name}",
+        "static_configs": [{"targets": [f"{HOST}:{port}" for port in listening]}],
+    }
+    if name == "front":
+        job["metric_relabel_configs"] = RELABELLED
+    return job
 
 
 def _on_path() -> PrometheusInstall | None:

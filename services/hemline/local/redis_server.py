@@ -15,46 +15,17 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
-import subprocess
 from pathlib import Path
 
-from hemline.errors import HemlineError
 from hemline.local.child import ChildSpec
+from hemline.local.debian_package import installed_program
 
 HOST = "127.0.0.1"
-PACKAGE = "redis-server"
-
-
-class RedisInstallError(HemlineError):
-    """Redis cannot be had on this machine; the message says what to do."""
 
 
 def install_redis() -> Path:
-    """The program `redis-server`, from Debian's package if it is missing and we are root.
-
-    Raises RedisInstallError otherwise.
-    """
-    if found := shutil.which("redis-server"):
-        return Path(found)
-    by_hand = f"apt-get install {PACKAGE}"
-    if os.geteuid() != 0:
-        raise RedisInstallError(f"redis-server is not installed here: sudo {by_hand}")
-    if shutil.which("apt-get") is None:
-        raise RedisInstallError(
-            "redis-server is not on PATH, and there is no apt-get to install it"
-        )
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "-y", PACKAGE]):
-        done = subprocess.run(
-            ["apt-get", "-qq", *command], env=environment, capture_output=True, text=True
-        )
-        if done.returncode:
-            raise RedisInstallError(f"{by_hand} failed:\n{done.stderr.strip()}")
-    found = shutil.which("redis-server")
-    if found is None:
-        raise RedisInstallError(f"{by_hand} did not bring redis-server")
-    return Path(found)
+    """The program `redis-server`. Raises PackageInstallError where it cannot be had."""
+    return installed_program("redis-server", "redis-server")
 
 
 def redis_spec(server: Path, port: int, folder: Path, max_memory: str = "0") -> ChildSpec:

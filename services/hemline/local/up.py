@@ -19,7 +19,7 @@ from hemline.event_log import EVENTS_TOPIC
 from hemline.kafka_url import SCHEME
 from hemline.key_file import read_keys
 from hemline.local.background import start_in_background
-from hemline.local.certificates import open_certificates
+from hemline.local.certificates import Certificates, open_certificates
 from hemline.local.child import ChildSpec
 from hemline.local.cluster_file import (
     ClusterRecord,
@@ -27,6 +27,7 @@ from hemline.local.cluster_file import (
     read_cluster,
     supervisor_lock,
 )
+from hemline.local.front_server import front_spec, install_haproxy
 from hemline.local.kafka_server import (
     SESSION_TIMEOUT_MS,
     KafkaInstall,
@@ -56,6 +57,7 @@ class UpConfig:
         HOST:PORT or URL of one that runs. prometheus: start one that scrapes the cluster.
     tls: folder that `hemline certs` made, for mutual TLS on every gRPC port. api_keys: file that
         `hemline keys` made, for a gateway that wants one of them.
+    gateways: so many behind one HAProxy; 0: one, which listens itself.
     """
 
     home: Path
@@ -67,6 +69,7 @@ class UpConfig:
     prometheus: bool = False
     tls: Path | None = None
     api_keys: Path | None = None
+    gateways: int = 0
 
     @property
     def run(self) -> Path:
@@ -104,6 +107,7 @@ def up_in_background(config: UpConfig) -> ClusterRecord:
         _kafka_broker(config.home)
     command = [sys.executable, "-m", "hemline.cli", "up", "--home", str(config.home)]
     command += ["--base-port", str(config.base_port), "--device", config.device]
+    command += ["--gateways", str(config.gateways)] if config.gateways else []
     command += ["--split"] * config.split + ["--prometheus"] * config.prometheus
     command += ["--kafka", config.kafka] if config.kafka else []
     command += ["--redis", config.redis] if config.redis else []
@@ -118,7 +122,7 @@ def _cluster(config: UpConfig) -> Cluster:
     if config.api_keys:
         read_keys(config.api_keys)  # refused here, in one line
     install = _triton(config.home)
-    ports = choose_ports(config.base_port)
+    ports = choose_ports(config.base_port, config.gateways)
     release = open_release(config.releases)
     repository = config.run / "model_repository"
     served = [(release.version, release.folder)]
@@ -142,6 +146,7 @@ def _cluster(config: UpConfig) -> Cluster:
         triton,
         ports,
         config.split,
+        _front(config, ports, tls),
         _prometheus(config, ports),
         tls,
         config.api_keys.resolve() if config.api_keys else None,
@@ -213,6 +218,15 @@ def _kafka_broker(home: Path) -> KafkaInstall:
     if not kafka_install(home).is_whole():
         say("installing Apache Kafka from Maven Central (45 MB, once)")
     return install_kafka(home)
+
+
+def _front(config: UpConfig, ports: Ports, tls: Certificates | None) -> ChildSpec | None:
+    """The HAProxy before several gateways."""
+    if not config.gateways:
+        return None
+    if shutil.which("haproxy") is None:
+        say("installing Debian's haproxy")
+    return front_spec(install_haproxy(), ports, tls, config.run / "front")
 
 
 def _prometheus(config: UpConfig, ports: Ports) -> ChildSpec | None:

@@ -1,0 +1,162 @@
+"""HAProxy's settings before several gateways: one address, and too many Recommends refused cheaply.
+
+A gateway answers on one core. HAProxy before N of them gives each call to the one with the fewest
+under way, asks another when one has died, and sends nothing to one that drains. A gateway that has
+to refuse needs C-core, Python and its interpreter's lock for it, 0.11 ms of the core that answers;
+HAProxy needs a fifth of that, on any core.
+
+It refuses as `hemline.gate` does, and for its reasons: bursts are let in; when one was too large,
+few are let in at a time, until for CROWD_MS nobody had to be refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hemline.taking_calls import REFUSED
+
+RECOMMEND = "/hemline.v1.RecommenderService/Recommend"
+BURST = 24  # Recommends at a time of each gateway
+FEW = 4  # of each, in a crowd
+CROWD_MS = 100
+TOO_MANY = "too_many_recommends"  # the backend of those that are refused: its requests are counted
+NO_GATEWAY = "no_gateway"  # of those that nobody could answer
+SILENT = "1h"  # so long a stream may go without a message in either direction
+
+
+@dataclass(frozen=True)
+class FrontTls:
+    """PEM files: the certificate shown to callers, with its key; the one shown to gateways, with
+    its key; the CA of both gateways' and callers' certificates. gateway: the host of theirs."""
+
+    server: Path
+    client: Path
+    ca: Path
+    gateway: str
+
+
+def front_config(
+    listen: str, metrics: str, gateways: Sequence[str], tls: FrontTls | None = None
+) -> str:
+    """haproxy.cfg. listen, metrics: HOST:PORT, of calls and of metrics and /ready. gateways: lines
+    `server …` or `server-template …` without what all have in common. tls: with it every
+    connection is mutual TLS."""
+    bind = f"{listen} ssl crt {tls.server} ca-file {tls.ca} verify required" if tls else listen
+    speak = "alpn h2" if tls else "proto h2"
+    to = speak
+    if tls:
+        to += f" ssl crt {tls.client} ca-file {tls.ca} verify required verifyhost {tls.gateway}"
+    servers = "\n".join(f"    {line}" for line in gateways)
+    return f"""\
+# Written by hemline.front_config.
+
+global
+    log stderr format raw local0 notice
+    nbthread 1
+    tune.h2.max-concurrent-streams 1000
+
+defaults
+    mode http
+    timeout connect 500ms
+    timeout http-request 10s
+    timeout client {SILENT}
+    timeout server {SILENT}
+    timeout check 1s
+    balance leastconn
+    http-reuse always
+    retries 3
+    option redispatch 1
+    default-server {to} check inter 500ms fastinter 100ms fall 1 rise 1
+
+frontend gateway
+    bind {bind} {speak}
+    acl recommend path {RECOMMEND}
+    http-request track-sc0 int(1) table crowd if recommend
+    http-request set-var(txn.most) nbsrv(recommends),mul({BURST}) if recommend
+    http-request set-var(txn.few) nbsrv(recommends),mul({FEW}) if recommend
+    acl beyond_most be_conn(recommends),sub(txn.most) ge 0
+    acl beyond_few be_conn(recommends),sub(txn.few) ge 0
+    acl crowd sc0_gpc0_rate gt 0
+    http-request set-var(txn.refused) bool(true) if recommend beyond_most
+    http-request set-var(txn.refused) bool(true) if recommend crowd beyond_few
+    acl refused var(txn.refused) -m bool
+    http-request sc-inc-gpc0(0) if refused
+    use_backend {NO_GATEWAY} if {{ nbsrv(recommends) eq 0 }}
+    use_backend {TOO_MANY} if refused
+    use_backend recommends if recommend
+    default_backend others
+
+backend crowd
+    stick-table type integer size 1 expire 1m store gpc0_rate({CROWD_MS}ms)
+
+backend {TOO_MANY}
+{_refusal(_RESOURCE_EXHAUSTED, REFUSED)}
+
+backend {NO_GATEWAY}
+{_refusal(_UNAVAILABLE, "no gateway is up; try again later")}
+
+backend recommends
+    log global
+    retry-on conn-failure empty-response
+{_health_check()}
+{servers}
+
+backend others
+{_health_check()}
+{servers}
+
+frontend metrics
+    bind {metrics}
+    monitor-uri /ready
+    monitor fail if {{ nbsrv(recommends) eq 0 }}
+    http-request use-service prometheus-exporter if {{ path /metrics }}
+    http-request return status 404
+"""
+
+
+_RESOURCE_EXHAUSTED, _UNAVAILABLE = 8, 14
+
+
+def _refusal(status: int, message: str) -> str:
+    """An answer of nothing but a status, which gRPC calls "Trailers-Only"."""
+    return f"""\
+    http-request return status 200 hdr grpc-status {status} hdr grpc-message "{message}"
+    http-after-response set-header content-type application/grpc"""
+
+
+def _health_check() -> str:
+    """grpc.health.v1.Health/Check of the whole server, as HTTP/2 frames (RFC 9113, RFC 7541)."""
+    return f"""\
+    option tcp-check
+    tcp-check send-binary {_health_call().hex()}
+    tcp-check expect binary {_SERVING.hex()}"""
+
+
+_DATA, _HEADERS, _SETTINGS = 0, 1, 4
+_END_STREAM, _END_HEADERS = 1, 4
+_SERVING = b"\x00\x00\x00\x00\x02\x08\x01"  # a HealthCheckResponse as a gRPC message
+
+
+def _health_call() -> bytes:
+    literal = b"\x83\x86"  # of HPACK's static table: :method POST, :scheme http
+    literal += b"\x04" + _string(b"/grpc.health.v1.Health/Check")  # :path
+    literal += b"\x01" + _string(b"gateway")  # :authority
+    literal += b"\x0f\x10" + _string(b"application/grpc")  # content-type
+    literal += b"\x00" + _string(b"te") + _string(b"trailers")
+    no_request = b"\x00" * 5  # a message of no bytes: all services
+    return (
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        + _frame(_SETTINGS, 0, 0, b"")
+        + _frame(_HEADERS, _END_HEADERS, 1, literal)
+        + _frame(_DATA, _END_STREAM, 1, no_request)
+    )
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3) + bytes((kind, flags)) + stream.to_bytes(4) + payload
+
+
+def _string(text: bytes) -> bytes:
+    return bytes((len(text),)) + text  # not Huffman coded, shorter than 127

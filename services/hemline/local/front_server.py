@@ -1,0 +1,54 @@
+"""HAProxy on this machine, before the gateways of `hemline up --gateways N`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hemline.front_config import FrontTls, front_config
+from hemline.local.certificates import Certificates
+from hemline.local.child import ChildSpec
+from hemline.local.debian_package import installed_program
+from hemline.local.ports import Ports
+
+HOST = "127.0.0.1"
+
+
+def install_haproxy() -> Path:
+    """The program `haproxy`, 2.6 or newer. Raises PackageInstallError where it cannot be had."""
+    return installed_program("haproxy", "haproxy")
+
+
+def front_spec(haproxy: Path, ports: Ports, tls: Certificates | None, folder: Path) -> ChildSpec:
+    """How to run it before the gateways of `ports`. folder: for its settings; with `tls` it holds
+    private keys, and is its owner's alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    address, metrics = f"{HOST}:{ports.gateway}", f"{HOST}:{ports.metrics(ports.gateway)}"
+    servers = [
+        f"server gateway-{place} {HOST}:{port}" for place, port in enumerate(ports.gateways, 1)
+    ]
+    settings = folder / "haproxy.cfg"
+    settings.write_text(front_config(address, metrics, servers, _keys(tls, folder)))
+    return ChildSpec(
+        name="front",
+        argv=(str(haproxy), "-db", "-f", str(settings)),
+        address=address,
+        health=(f"http://{metrics}/ready",),
+    )
+
+
+def _keys(tls: Certificates | None, folder: Path) -> FrontTls | None:
+    """Certificates as HAProxy reads them, each in one file with its key."""
+    if tls is None:
+        return None
+    ours, shown = tls.server, tls.client
+    pairs = {"server": (ours.cert, ours.key), "client": (shown.cert, shown.key)}
+    for name, files in pairs.items():
+        both = b"".join(file.read_bytes() for file in files if file is not None)
+        with os.fdopen(os.open(folder / f"{name}.pem", _REPLACED, 0o600), "wb") as pem:
+            pem.write(both)
+    return FrontTls(folder / "server.pem", folder / "client.pem", tls.ca.resolve(), HOST)
+
+
+_REPLACED = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
