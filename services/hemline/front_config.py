@@ -6,7 +6,7 @@ to refuse needs C-core, Python and its interpreter's lock for it, 0.11 ms of the
 HAProxy needs a fifth of that, on any core.
 
 It refuses as `hemline.gate` does, and for its reasons: bursts are let in; when one was too large,
-few are let in at a time, until for CROWD_MS nobody had to be refused.
+few are let in at a time, until for CROWD_MS nobody had to be refused, and fewer while most are.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hemline.gate import FEW, FEWER, MANY_REFUSED
 from hemline.taking_calls import REFUSED
 
 RECOMMEND = "/hemline.v1.RecommenderService/Recommend"
 BURST = 24  # Recommends at a time of each gateway
-FEW = 4  # of each, in a crowd
 CROWD_MS = 100
 TOO_MANY = "too_many_recommends"  # the backend of those that are refused: its requests are counted
 NO_GATEWAY = "no_gateway"  # of those that nobody could answer
@@ -76,11 +76,17 @@ frontend gateway
     http-request track-sc0 int(1) table crowd if recommend
     http-request set-var(txn.most) nbsrv(recommends),mul({BURST}) if recommend
     http-request set-var(txn.few) nbsrv(recommends),mul({FEW}) if recommend
+    http-request set-var(txn.fewer) nbsrv(recommends),mul({int(FEWER * FEW)}) if recommend
+    http-request set-var(txn.many) sc0_http_req_rate,mul({round(100 * MANY_REFUSED)}),div(100) \
+if recommend
     acl beyond_most be_conn(recommends),sub(txn.most) ge 0
     acl beyond_few be_conn(recommends),sub(txn.few) ge 0
+    acl beyond_fewer be_conn(recommends),sub(txn.fewer) ge 0
     acl crowd sc0_gpc0_rate gt 0
+    acl most_refused sc0_gpc0_rate,sub(txn.many) gt 0
     http-request set-var(txn.refused) bool(true) if recommend beyond_most
     http-request set-var(txn.refused) bool(true) if recommend crowd beyond_few
+    http-request set-var(txn.refused) bool(true) if recommend most_refused beyond_fewer
     acl refused var(txn.refused) -m bool
     http-request sc-inc-gpc0(0) if refused
     use_backend {NO_GATEWAY} if {{ nbsrv(recommends) eq 0 }}
@@ -89,7 +95,8 @@ frontend gateway
     default_backend others
 
 backend crowd
-    stick-table type integer size 1 expire 1m store gpc0_rate({CROWD_MS}ms)
+    stick-table type integer size 1 expire 1m store \
+gpc0_rate({CROWD_MS}ms),http_req_rate({CROWD_MS}ms)
 
 backend {TOO_MANY}
 {_refusal(_RESOURCE_EXHAUSTED, REFUSED)}
