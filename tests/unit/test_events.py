@@ -285,6 +285,9 @@ async def test_events_that_come_one_by_one_are_applied_some_at_a_time(
         click = logged(user, item_id("jeans", 2), f"e-{user}", NOW_MS)
         await log.publish(EVENTS_TOPIC, user, click.SerializeToString())
         await asyncio.sleep(0.002)
+        async with asyncio.timeout(60):
+            while not consumer.at:  # a thread that starts late would find all of them at once
+                await asyncio.sleep(0.002)
     async with asyncio.timeout(60):
         while not all(state.vector for state in (await users.get_many(ids)).values()):
             await asyncio.sleep(0.01)

@@ -80,7 +80,7 @@ def bench_live(
 
 
 class Upserts:
-    """Changes items at a rate, on a thread of its own, while it is entered.
+    """Changes items at a rate, on a thread of its own, while it is entered: once some are changed.
 
     New items have a place, the price, among those of the release, so that a filter of a share of
     the places goes on matching about that share of the items.
@@ -94,11 +94,13 @@ class Upserts:
         self._rng = np.random.default_rng(seed)
         self._released = len(items.release.catalogue)
         self._came = 0
+        self._began = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="upserts", daemon=True)
 
     def __enter__(self) -> Upserts:
         self._thread.start()
+        self._began.wait()  # or searches of a busy machine are over before anything has changed
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -120,8 +122,11 @@ class Upserts:
                 view = self._items.view
                 self._items.apply([self._change(view) for _ in range(due)])
                 self._applied += due
+                if due:
+                    self._began.set()
         except Exception as error:
             self._failed = error
+            self._began.set()
 
     def _change(self, view: LiveView) -> Change:
         what = self._rng.random()
