@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from hemline.credentials import NO_CREDENTIALS, Credentials
 from hemline.errors import NotFoundError, UnauthenticatedError, UnavailableError
@@ -60,15 +61,13 @@ class Gateway:
             if tls
             else grpc.insecure_channel(address, options=_OPTIONS)
         )
-        try:
-            grpc.channel_ready_future(self._channel).result(timeout=min(timeout_s, 3.0))
-        except grpc.FutureTimeoutError:
+        if not self._answers(min(timeout_s, 3.0)):
             self._channel.close()
             raise UnavailableError(
                 f"no gateway answers {'over TLS' if tls else 'in plaintext'} at {address}; is the "
                 "cluster up? (`hemline status`) "
                 + ("are the certificates those it wants?" if tls else "does it want --tls-ca?")
-            ) from None
+            )
         # The generated stubs are not typed; the methods below are.
         self._recommender: Any = recommender_pb2_grpc.RecommenderServiceStub(self._channel)  # type: ignore[no-untyped-call]
         self._events: Any = event_pb2_grpc.EventServiceStub(self._channel)  # type: ignore[no-untyped-call]
@@ -157,6 +156,19 @@ class Gateway:
                 )
             time.sleep(0.002)
         return time.perf_counter() - began
+
+    def _answers(self, within_s: float) -> bool:
+        """Whether anybody is there, be it to say that this is no gateway.
+
+        `grpc.channel_ready_future` would tell, too; but its thread may still ask about the channel
+        when that is closed, and then dies with a traceback on the terminal.
+        """
+        check: Any = health_pb2_grpc.HealthStub(self._channel).Check
+        try:
+            check(health_pb2.HealthCheckRequest(), timeout=within_s, wait_for_ready=True)
+        except grpc.RpcError as error:
+            return cast(grpc.Call, error).code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+        return True
 
     def _call(self, method: Any, request: Any, timeout_s: float | None = None) -> Any:
         try:
