@@ -18,6 +18,7 @@ from typing import Any, get_type_hints
 
 import yaml
 
+import k8s_front
 import promql
 from hemline import rpc
 from hemline.cli.__main__ import parser
@@ -78,6 +79,8 @@ def commands(objects: list[Object]) -> Iterator[str]:
     """Modules, verbs and flags exist, and every $(VARIABLE) has a value."""
     for where, container in containers(objects):
         module, command = started_module(container), container["command"]
+        if command[0] == k8s_front.PROGRAM:
+            continue
         if module is not None and not _exists(module):
             yield f"{where}: there is no module {module}"
         elif module is None and command[0] != "hemline":
@@ -128,7 +131,8 @@ def ports(objects: list[Object]) -> Iterator[str]:
     """A container's ports are those it listens on, and its services lead there."""
     for workload in workloads(objects):
         container, where = main_container(workload), name_of(workload)
-        listens = _listens(container)
+        is_front = container["command"][0] == k8s_front.PROGRAM
+        listens = k8s_front.listens(objects) if is_front else _listens(container)
         for name, port in named_ports(container).items():
             if listens.get(name) != port:
                 yield f"{where}: port {name} is {port}, the process listens on {listens.get(name)}"
@@ -167,6 +171,9 @@ def probes(objects: list[Object]) -> Iterator[str]:
     """All three are there and ask what exists; liveness asks the process about itself alone."""
     for workload in workloads(objects):
         container, where = main_container(workload), name_of(workload)
+        if container["command"][0] == k8s_front.PROGRAM:
+            yield from k8s_front.probes(objects, workload)
+            continue
         for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
             probe = container.get(kind)
             if probe is None:
@@ -271,7 +278,7 @@ def volumes(objects: list[Object]) -> Iterator[str]:
         there = {volume["name"] for volume in spec.get("volumes", ())}
         claims = workload["spec"].get("volumeClaimTemplates", ())
         there |= {claim["metadata"]["name"] for claim in claims}
-        for container in [*spec["initContainers"], *spec["containers"]]:
+        for container in [*spec.get("initContainers", ()), *spec["containers"]]:
             mounts = container.get("volumeMounts", ())
             for mount in mounts:
                 if mount["name"] not in there:
@@ -360,6 +367,7 @@ def monitors(objects: list[Object]) -> Iterator[str]:
 
 def policies(objects: list[Object]) -> Iterator[str]:
     """Nothing passes by default, callers of a process are named, and Triton's are three."""
+    yield from k8s_front.policies(objects)
     all_policies = of_kind(objects, "NetworkPolicy")
     for workload in workloads(objects):
         mine = [
@@ -394,13 +402,8 @@ def targets(objects: list[Object]) -> Iterator[str]:
     """Who calls whom: the service is there and headless, and policies let the call out and in."""
     services = {found["metadata"]["name"]: found for found in of_kind(objects, "Service")}
     for caller in workloads(objects):
-        container = main_container(caller)
-        for variable in environment(container):
-            found = _TARGET.fullmatch(literal(container, variable) or "")
-            if found is None:
-                continue
-            name, port = found[1], int(found[2])
-            where = f"{name_of(caller)}: {variable} is {found[0]}"
+        for called_by, target, name, port in _calls(objects, caller):
+            where = f"{name_of(caller)}: {called_by} is {target}"
             service = services.get(name)
             if service is None or port not in [p["port"] for p in service["spec"]["ports"]]:
                 yield f"{where}, and no service has that port"
@@ -412,6 +415,16 @@ def targets(objects: list[Object]) -> Iterator[str]:
                 yield f"{where}, and no policy lets that call out"
             if not _passes(objects, called, pod_labels(caller), port, "ingress"):
                 yield f"{where}, and no policy lets that call in"
+
+
+def _calls(objects: list[Object], caller: Object) -> Iterator[tuple[str, str, str, int]]:
+    """What a workload calls: the setting that says so, its value, the service and its port."""
+    container = main_container(caller)
+    if container["command"][0] == k8s_front.PROGRAM:
+        yield from k8s_front.calls(objects)
+    for variable in environment(container):
+        if found := _TARGET.fullmatch(literal(container, variable) or ""):
+            yield variable, found[0], found[1], int(found[2])
 
 
 def _passes(
@@ -432,13 +445,13 @@ def _passes(
 def shutdown(objects: list[Object]) -> Iterator[str]:
     """Who answers calls drains first, and Kubernetes waits until that and the stop are over."""
     called = {
-        found[1]
-        for _, container in containers(objects)
-        for name in environment(container)
-        if (found := _TARGET.fullmatch(literal(container, name) or ""))
+        name for caller in workloads(objects) for _, _, name, _ in _calls(objects, caller)
     } | {"hemline-gateway"}
     for workload in workloads(objects):
         container, where = main_container(workload), name_of(workload)
+        if container["command"][0] == k8s_front.PROGRAM:
+            yield from k8s_front.shutdown(objects, workload)
+            continue
         before = container.get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command")
         drain_s = float(before[-1]) if before else _seconds(container, "HEMLINE_DRAIN_S")
         stop_s = STOP_S["triton" if "triton" in where else "python"]

@@ -13,17 +13,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 from hemline.gate import FEW, FEWER, MANY_REFUSED
 from hemline.taking_calls import REFUSED
 
+# A client that watches health would hear of one gateway alone, and leave all of them with it. Told
+# that there is no such method, it takes the front to be well as long as there is a connection.
+WATCH = "/grpc.health.v1.Health/Watch"
 RECOMMEND = "/hemline.v1.RecommenderService/Recommend"
 BURST = 24  # Recommends at a time of each gateway
 CROWD_MS = 100
 TOO_MANY = "too_many_recommends"  # the backend of those that are refused: its requests are counted
 NO_GATEWAY = "no_gateway"  # of those that nobody could answer
-SILENT = "1h"  # so long a stream may go without a message in either direction
+SILENT = "1h"  # so long a connection may be idle, and a stream without a message
+MOST_FILES = 16_384  # open at a time; HAProxy takes memory for all that it may open
+FINISH_S = 30  # calls may take so long that are under way when a front has drained
 
 
 @dataclass(frozen=True)
@@ -38,29 +44,46 @@ class FrontTls:
 
 
 def front_config(
-    listen: str, metrics: str, gateways: Sequence[str], tls: FrontTls | None = None
+    listen: str,
+    metrics: str,
+    gateways: Sequence[str],
+    tls: FrontTls | None = None,
+    fronts: int = 1,
+    drain_s: int = 0,
+    resolvers: str = "",
 ) -> str:
-    """haproxy.cfg. listen, metrics: HOST:PORT, of calls and of metrics and /ready. gateways: lines
+    """haproxy.cfg.
+
+    listen, metrics: HOST:PORT, of calls, and of metrics, /ready and /alive. gateways: lines
     `server …` or `server-template …` without what all have in common. tls: with it every
-    connection is mutual TLS."""
+    connection is mutual TLS. fronts: so many share these gateways, and what is let in. drain_s:
+    told to stop (SIGUSR1), it takes calls for so long, but is not ready. resolvers: the section of
+    that name, for gateways that are found by a name.
+    """
     bind = f"{listen} ssl crt {tls.server} ca-file {tls.ca} verify required" if tls else listen
     speak = "alpn h2" if tls else "proto h2"
     to = speak
     if tls:
         to += f" ssl crt {tls.client} ca-file {tls.ca} verify required verifyhost {tls.gateway}"
     servers = "\n".join(f"    {line}" for line in gateways)
+
+    def share(most: int) -> int:
+        return ceil(most / fronts)
+
     return f"""\
 # Written by hemline.front_config.
 
 global
     log stderr format raw local0 notice
     nbthread 1
-    tune.h2.max-concurrent-streams 1000
+    fd-hard-limit {MOST_FILES}
+{_drain(drain_s)}    tune.h2.max-concurrent-streams 1000
 
 defaults
     mode http
     timeout connect 500ms
     timeout http-request 10s
+    timeout http-keep-alive {SILENT}
     timeout client {SILENT}
     timeout server {SILENT}
     timeout check 1s
@@ -70,13 +93,13 @@ defaults
     option redispatch 1
     default-server {to} check inter 500ms fastinter 100ms fall 1 rise 1
 
-frontend gateway
+{resolvers}frontend gateway
     bind {bind} {speak}
     acl recommend path {RECOMMEND}
     http-request track-sc0 int(1) table crowd if recommend
-    http-request set-var(txn.most) nbsrv(recommends),mul({BURST}) if recommend
-    http-request set-var(txn.few) nbsrv(recommends),mul({FEW}) if recommend
-    http-request set-var(txn.fewer) nbsrv(recommends),mul({int(FEWER * FEW)}) if recommend
+    http-request set-var(txn.most) nbsrv(recommends),mul({share(BURST)}) if recommend
+    http-request set-var(txn.few) nbsrv(recommends),mul({share(FEW)}) if recommend
+    http-request set-var(txn.fewer) nbsrv(recommends),mul({share(int(FEWER * FEW))}) if recommend
     http-request set-var(txn.many) sc0_http_req_rate,mul({round(100 * MANY_REFUSED)}),div(100) \
 if recommend
     acl beyond_most be_conn(recommends),sub(txn.most) ge 0
@@ -89,6 +112,7 @@ if recommend
     http-request set-var(txn.refused) bool(true) if recommend most_refused beyond_fewer
     acl refused var(txn.refused) -m bool
     http-request sc-inc-gpc0(0) if refused
+    use_backend unwatched if {{ path {WATCH} }}
     use_backend {NO_GATEWAY} if {{ nbsrv(recommends) eq 0 }}
     use_backend {TOO_MANY} if refused
     use_backend recommends if recommend
@@ -104,6 +128,9 @@ backend {TOO_MANY}
 backend {NO_GATEWAY}
 {_refusal(_UNAVAILABLE, "no gateway is up; try again later")}
 
+backend unwatched
+{_refusal(_UNIMPLEMENTED, "the front watches the gateways")}
+
 backend recommends
     log global
     retry-on conn-failure empty-response
@@ -117,13 +144,23 @@ backend others
 frontend metrics
     bind {metrics}
     monitor-uri /ready
-    monitor fail if {{ nbsrv(recommends) eq 0 }}
+    monitor fail if {{ nbsrv(recommends) eq 0 }} or {{ stopping }}
+    http-request return status 200 if {{ path /alive }}
     http-request use-service prometheus-exporter if {{ path /metrics }}
     http-request return status 404
 """
 
 
-_RESOURCE_EXHAUSTED, _UNAVAILABLE = 8, 14
+_RESOURCE_EXHAUSTED, _UNIMPLEMENTED, _UNAVAILABLE = 8, 12, 14
+
+
+def _drain(drain_s: int) -> str:
+    if not drain_s:
+        return ""
+    return f"""\
+    grace {drain_s}s
+    hard-stop-after {FINISH_S}s
+"""
 
 
 def _refusal(status: int, message: str) -> str:
@@ -134,16 +171,21 @@ def _refusal(status: int, message: str) -> str:
 
 
 def _health_check() -> str:
-    """grpc.health.v1.Health/Check of the whole server, as HTTP/2 frames (RFC 9113, RFC 7541)."""
+    """grpc.health.v1.Health/Check of the whole server, as HTTP/2 frames (RFC 9113, RFC 7541).
+
+    The answer is waited for first, then judged: NOT_SERVING alone would be waited out.
+    """
     return f"""\
     option tcp-check
     tcp-check send-binary {_health_call().hex()}
-    tcp-check expect binary {_SERVING.hex()}"""
+    tcp-check expect binary {_ANSWER.hex()}
+    tcp-check expect min-recv 1 binary {_SERVING.hex()}"""
 
 
 _DATA, _HEADERS, _SETTINGS = 0, 1, 4
 _END_STREAM, _END_HEADERS = 1, 4
-_SERVING = b"\x00\x00\x00\x00\x02\x08\x01"  # a HealthCheckResponse as a gRPC message
+_ANSWER = b"\x00\x00\x00\x00\x02\x08"  # a HealthCheckResponse as a gRPC message, but its status
+_SERVING = _ANSWER + b"\x01"
 
 
 def _health_call() -> bytes:

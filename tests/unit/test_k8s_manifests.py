@@ -6,6 +6,7 @@ import copy
 import importlib.util
 import os
 import re
+import subprocess
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+import k8s_front
 from hemline.kafka_url import PASSWORD, USERNAME, KafkaAddress, parse_kafka_url
+from hemline.local.front_server import install_haproxy
 from hemline.releases import RELEASE_ID
 from hemline.topics import TOPICS
 from hemline.updater.update import GROUP
@@ -84,9 +87,58 @@ def test_manifests_and_code_agree(rendered: dict[str, list[Object]], overlay: st
     assert faults(rendered[overlay]) == []
 
 
-def test_the_six_processes_are_there(rendered: dict[str, list[Object]]) -> None:
+def test_the_six_processes_are_there_and_what_is_in_front_of_them(
+    rendered: dict[str, list[Object]],
+) -> None:
     names = {workload["metadata"]["name"].split("-")[1] for workload in workloads(rendered["cpu"])}
-    assert names == {"gateway", "retrieval", "reranker", "updater", "indexer", "triton"}
+    assert names == {"front", "gateway", "retrieval", "reranker", "updater", "indexer", "triton"}
+
+
+def test_the_front_is_left_out_by_leaving_its_component_out(
+    rendered: dict[str, list[Object]], tmp_path: Path
+) -> None:
+    overlay = (K8S / "overlays" / "cpu" / "kustomization.yaml").read_text()
+    without = overlay.replace("components: [../../front]\n", "")
+    assert without != overlay
+    base = os.path.relpath(K8S / "base", tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(without.replace("../../base", base))
+    objects = render(str(tmp_path))
+    assert faults(objects) == []
+    named = {name_of(found) for found in rendered["cpu"]} - {name_of(found) for found in objects}
+    assert all("hemline-front" in name for name in named) and len(named) == 7
+    assert spec_of(objects, "Service", "hemline")["selector"] == {
+        "app.kubernetes.io/name": "hemline-gateway"
+    }
+
+
+def test_the_front_s_files_are_those_that_the_code_makes() -> None:
+    for path, made in script("front_files").FILES.items():
+        assert path.read_text() == made(), "run python deploy/k8s/front_files.py"
+
+
+def test_the_fronts_share_what_is_let_in_and_know_all_gateways(
+    rendered: dict[str, list[Object]],
+) -> None:
+    objects = rendered["cpu"]
+    assert (
+        spec_of(objects, "Deployment", "hemline-front")["replicas"] == script("front_files").FRONTS
+    )
+    most = spec_of(objects, "HorizontalPodAutoscaler", "hemline-gateway")["maxReplicas"]
+    surge = spec_of(objects, "Deployment", "hemline-gateway")["strategy"]["rollingUpdate"][
+        "maxSurge"
+    ]
+    assert k8s_front.most_gateways(objects) >= most + surge
+
+
+def test_haproxy_takes_the_front_s_settings() -> None:
+    """The one that this machine has; the image's is newer."""
+    done = subprocess.run(
+        [install_haproxy(), "-c", "-f", K8S / "front" / "haproxy.cfg"],
+        env={**os.environ, "NAMESPACE": "hemline"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
 
 
 def test_only_the_gpu_overlay_asks_for_a_gpu(rendered: dict[str, list[Object]]) -> None:
@@ -107,6 +159,8 @@ def test_the_release_of_every_process_is_one(rendered: dict[str, list[Object]]) 
     )
     assert RELEASE_ID.fullmatch(release["data"]["id"])
     for workload in workloads(rendered["cpu"]):
+        if workload["metadata"]["name"] == k8s_front.NAME:
+            continue  # it knows of no release
         fetch = pod_spec(workload)["initContainers"][0]
         source = {v["name"]: v["valueFrom"] for v in fetch["env"]}["RELEASE_ID"]
         assert source["configMapKeyRef"] == {"name": release["metadata"]["name"], "key": "id"}
@@ -115,9 +169,7 @@ def test_the_release_of_every_process_is_one(rendered: dict[str, list[Object]]) 
 def test_an_overlay_of_a_shop_sets_the_release_as_the_readme_says(tmp_path: Path) -> None:
     readme = (K8S.parent / "README.md").read_text()
     (example,) = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
-    example = textwrap.dedent(example).replace(
-        "../../base", os.path.relpath(K8S / "base", tmp_path)
-    )
+    example = textwrap.dedent(example).replace("../..", os.path.relpath(K8S, tmp_path))
     (tmp_path / "kustomization.yaml").write_text(f"namespace: hemline\n{example}")
     maps = of_kind(render(str(tmp_path)), "ConfigMap")
     (data,) = (m["data"] for m in maps if m["metadata"]["name"].startswith("hemline-release"))
@@ -134,13 +186,18 @@ def test_links_of_the_readme_lead_somewhere() -> None:
 
 
 def test_the_prometheus_rule_is_the_rule_files() -> None:
-    path = K8S / "prometheus_rules.py"
-    spec = importlib.util.spec_from_file_location("prometheus_rules", path)
-    assert spec is not None and spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    made = script("prometheus_rules").prometheus_rule()
     current = (K8S / "base" / "prometheus-rules.yaml").read_text()
-    assert current == script.prometheus_rule(), "run python deploy/k8s/prometheus_rules.py"
+    assert current == made, "run python deploy/k8s/prometheus_rules.py"
+
+
+def script(name: str) -> Any:
+    """A script of deploy/k8s, as a module."""
+    spec = importlib.util.spec_from_file_location(name, K8S / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
 
 
 def test_the_topics_are_those_that_hemline_would_make(rendered: dict[str, list[Object]]) -> None:
@@ -217,6 +274,20 @@ def spec_of(objects: list[Object], kind: str, name: str) -> Any:
 def gateway(objects: list[Object]) -> Container:
     found: Container = pod_spec(workload_of(objects, "hemline-gateway"))["containers"][0]
     return found
+
+
+def front(objects: list[Object]) -> Container:
+    found: Container = pod_spec(workload_of(objects, k8s_front.NAME))["containers"][0]
+    return found
+
+
+def change_settings(objects: list[Object], old: str, new: str) -> None:
+    """Of the front, in place."""
+    for found in of_kind(objects, "ConfigMap"):
+        text = found["data"].get("haproxy.cfg", "")
+        if text:
+            assert old in text
+            found["data"]["haproxy.cfg"] = text.replace(old, new)
 
 
 def set_env(container: Container, name: str, **value: Any) -> None:
@@ -362,6 +433,50 @@ MISTAKES: dict[str, tuple[Callable[[list[Object]], Any], str]] = {
         ),
         "is killed before it has drained and stopped",
     ),
+    "a front that listens elsewhere": (
+        lambda o: change_settings(o, "bind *:7100", "bind *:7101"),
+        "Deployment hemline-front: port grpc is 7100, the process listens on 7101",
+    ),
+    "a front that asks for gateways by another name": (
+        lambda o: change_settings(o, '"hemline-gateway.', '"hemline-gateways.'),
+        "server-template is hemline-gateways.${NAMESPACE}.svc.cluster.local:7100, and no service",
+    ),
+    "a front that no policy lets out": (
+        lambda o: drop_object(o, "NetworkPolicy", "hemline-front"),
+        "and no policy lets that call out",
+    ),
+    "a front that dies with the gateways": (
+        lambda o: front(o)["livenessProbe"]["httpGet"].update(path="/ready"),
+        "Deployment hemline-front: the livenessProbe may fail because of another process",
+    ),
+    "a front that is ready without gateways": (
+        lambda o: front(o)["readinessProbe"]["httpGet"].update(path="/alive"),
+        "Deployment hemline-front: the readinessProbe may fail",
+    ),
+    "a front asked for a page it does not have": (
+        lambda o: front(o)["startupProbe"]["httpGet"].update(path="/healthz"),
+        "startupProbe asks for /healthz, which is no page of HAProxy's",
+    ),
+    "a front that does not drain": (
+        lambda o: change_settings(o, "grace 15s", "grace 1s"),
+        "Deployment hemline-front does not drain before it stops",
+    ),
+    "a front that is killed while calls end": (
+        lambda o: change_settings(o, "hard-stop-after 30s", "hard-stop-after 300s"),
+        "Deployment hemline-front is killed before it has drained and stopped",
+    ),
+    "a way past the front": (
+        lambda o: spec_of(o, "NetworkPolicy", "hemline-gateway")["ingress"][0]["from"].append(
+            {"namespaceSelector": {"matchLabels": {"hemline.dev/callers": "true"}}}
+        ),
+        "NetworkPolicy hemline-gateway lets callers past the front",
+    ),
+    "a service past the front": (
+        lambda o: spec_of(o, "Service", "hemline").update(
+            selector={"app.kubernetes.io/name": "hemline-gateway"}
+        ),
+        "Service hemline leads past the front",
+    ),
 }
 
 
@@ -389,4 +504,4 @@ def test_the_example_of_secrets_holds_none() -> None:
 
 
 def test_every_container_is_looked_at(rendered: dict[str, list[Object]]) -> None:
-    assert len(list(containers(rendered["cpu"]))) == 6 + 6 + 1  # one each, a fetch each, the models
+    assert len(list(containers(rendered["cpu"]))) == 7 + 6 + 1  # one each, fetches, the models
