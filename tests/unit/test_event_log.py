@@ -11,7 +11,7 @@ import pytest
 from contracts.event_log_contract import PATIENCE_S, EventLogContract, LogTarget, read_all
 from hemline.errors import OverloadedError, UnavailableError
 from hemline.sqlite_database import FileLock, connect
-from hemline.sqlite_event_log import SqliteEventLog
+from hemline.sqlite_event_log import EXTENT, SqliteEventLog
 
 
 class TestSqliteEventLog(EventLogContract):
@@ -152,4 +152,25 @@ async def test_a_log_of_the_first_layout_is_given_an_identity_and_keeps_its_reco
     again = SqliteEventLog(tmp_path / "db")
     assert await again.identity("t") == await log.identity("t")
     await again.close()
+    await log.close()
+
+
+async def test_the_extent_of_a_long_topic_is_found_without_reading_it(tmp_path: Path) -> None:
+    log = SqliteEventLog(tmp_path / "db", timeout_s=PATIENCE_S)
+    counting = connect(tmp_path / "db", PATIENCE_S)
+    steps = []
+    for records in (10, 2_000):
+        await log.publish_all("t", [("k", b"v")] * records)
+        counted = [0]
+
+        def count(counted: list[int] = counted) -> int:
+            counted[0] += 1
+            return 0
+
+        counting.set_progress_handler(count, 1)
+        oldest, end = counting.execute(EXTENT, ("t",)).fetchone()
+        assert range(oldest, end) == (await log.extent("t"))[0]
+        steps.append(counted[0])
+    assert steps[0] == steps[1] > 0
+    counting.close()
     await log.close()
