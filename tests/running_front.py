@@ -3,56 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from free_ports import free_port
-from hemline.front_config import FrontTls, front_config
+from hemline.front_config import front_config
 from hemline.local.front_server import install_haproxy
 
 PATIENCE_S = 60.0
 
 
 class RunningFront:
-    """Before the gateways of these `server` lines. settings: of `front_config`."""
+    """argv: the command, with a file of settings that listens on these ports of loopback."""
 
-    def __init__(
-        self,
-        folder: Path,
-        servers: Iterable[str],
-        tls: FrontTls | None = None,
-        *,
-        fronts: int = 1,
-        drain_s: int = 0,
-        resolvers: str = "",
-    ) -> None:
-        self.port, self.metrics_port = free_port(), free_port()
-        self.address = f"127.0.0.1:{self.port}"
-        text = front_config(
-            self.address,
-            f"127.0.0.1:{self.metrics_port}",
-            list(servers),
-            tls,
-            fronts=fronts,
-            drain_s=drain_s,
-            resolvers=resolvers,
-        )
-        # A machine that is busy with other tests may be slower than a gateway may be.
-        text = text.replace("timeout check 1s", f"timeout check {PATIENCE_S:g}s")
-        self._settings = folder / f"haproxy-{self.port}.cfg"
-        self._settings.write_text(text)
-        self.log = folder / f"haproxy-{self.port}.log"
+    def __init__(self, argv: Sequence[str], port: int, metrics_port: int, log: Path) -> None:
+        self.address = f"127.0.0.1:{port}"
+        self.metrics_port = metrics_port
+        self.log = log
         self.process: subprocess.Popen[bytes] | None = None
+        self._argv = argv
+        _be_patient(Path(argv[-1]))
 
     async def start(self) -> None:
         """Start it, or start it again; returns when it is ready."""
-        argv = [install_haproxy(), "-db", "-f", self._settings]
+        env = {**os.environ, "NAMESPACE": "test"}
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(argv, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self._argv, stdout=log, stderr=log, env=env)
         await self.until(lambda: self.page("/ready")[0] == 200)
 
     async def until(self, true: Callable[[], bool]) -> None:
@@ -89,18 +70,50 @@ class RunningFront:
                 )
 
     def is_up(self, server: str) -> bool:
-        """Whether it sends Recommends to the gateway of this name."""
-        wanted = {"proxy": "recommends", "server": server, "state": "UP"}
-        return any(
-            labels["__name__"] == "haproxy_server_status" and wanted.items() <= labels.items()
+        """Whether it sends Recommends to the gateway of this name, which said that it is well."""
+        wanted = {
+            ("haproxy_server_status", "recommends", server, "UP"),
+            ("haproxy_server_check_status", "recommends", server, "L7OK"),
+        }
+        labels = ("__name__", "proxy", "server", "state")
+        true = {
+            tuple(found.get(label) for label in labels) for found, is_so in self.samples() if is_so
+        }
+        return wanted <= true
+
+    def recommends_under_way(self) -> int:
+        return sum(
+            int(value)
             for labels, value in self.samples()
-            if value == 1
+            if (labels["__name__"], labels.get("proxy"))
+            == ("haproxy_backend_current_sessions", "recommends")
         )
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+def a_front(folder: Path, settings: Callable[[str, str], str]) -> RunningFront:
+    """With what `settings` makes of two addresses, one of calls and one of metrics."""
+    port, metrics_port = free_port(), free_port()
+    file = folder / f"haproxy-{port}.cfg"
+    file.write_text(settings(f"127.0.0.1:{port}", f"127.0.0.1:{metrics_port}"))
+    argv = [str(install_haproxy()), "-db", "-f", str(file)]
+    return RunningFront(argv, port, metrics_port, file.with_suffix(".log"))
+
+
+def front_before(folder: Path, servers: Sequence[str], **settings: int) -> RunningFront:
+    """Before the gateways of these `server` lines. settings: of `front_config`."""
+    return a_front(folder, lambda *where: front_config(*where, servers, None, **settings))
+
+
+def _be_patient(settings: Path) -> None:
+    """A machine that is busy with other tests may be slower than a gateway may be."""
+    text = settings.read_text()
+    assert "timeout check 1s" in text
+    settings.write_text(text.replace("timeout check 1s", f"timeout check {PATIENCE_S:g}s"))
 
 
 @contextmanager

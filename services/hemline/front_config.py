@@ -35,7 +35,8 @@ FINISH_S = 30  # calls may take so long that are under way when a front has drai
 @dataclass(frozen=True)
 class FrontTls:
     """PEM files: the certificate shown to callers, with its key; the one shown to gateways, with
-    its key; the CA of both gateways' and callers' certificates. gateway: the host of theirs."""
+    its key; the CA of both gateways' and callers' certificates. gateway: the name in those of
+    gateways, a DNS name: HAProxy compares no addresses."""
 
     server: Path
     client: Path
@@ -113,8 +114,9 @@ if recommend
     acl refused var(txn.refused) -m bool
     http-request sc-inc-gpc0(0) if refused
     use_backend unwatched if {{ path {WATCH} }}
-    use_backend {NO_GATEWAY} if {{ nbsrv(recommends) eq 0 }}
-    use_backend {TOO_MANY} if refused
+    # One that stops counts no gateways any more: what still comes, it hands on.
+    use_backend {NO_GATEWAY} if {{ nbsrv(recommends) eq 0 }} !{{ stopping }}
+    use_backend {TOO_MANY} if refused !{{ stopping }}
     use_backend recommends if recommend
     default_backend others
 

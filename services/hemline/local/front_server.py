@@ -48,7 +48,7 @@ def _keys(tls: Certificates | None, folder: Path) -> FrontTls | None:
         both = b"".join(file.read_bytes() for file in files if file is not None)
         with os.fdopen(os.open(folder / f"{name}.pem", _REPLACED, 0o600), "wb") as pem:
             pem.write(both)
-    return FrontTls(folder / "server.pem", folder / "client.pem", tls.ca.resolve(), HOST)
+    return FrontTls(folder / "server.pem", folder / "client.pem", tls.ca.resolve(), "localhost")
 
 
 _REPLACED = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
