@@ -22,8 +22,8 @@ RULE_TESTS = ROOT / "deploy" / "prometheus" / "tests"
 DASHBOARDS = ROOT / "deploy" / "grafana" / "dashboards"
 TRITON_METRICS = ROOT / "tests" / "data" / "triton_metrics.txt"
 
-# Made by Prometheus itself, and by cAdvisor in a cluster of machines.
-FOREIGN = {"up", "ALERTS", "container_cpu_usage_seconds_total"}
+# Made by Prometheus itself, by cAdvisor in a cluster of machines, and by HAProxy.
+FOREIGN = {"up", "ALERTS", "container_cpu_usage_seconds_total", "haproxy_server_status"}
 
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*"')
 _BRACKETS = re.compile(r"\{[^}]*\}|\[[^\]]*\]")
