@@ -9,7 +9,7 @@ from hemline.cli.bench_cluster import cluster_to_measure, item_ids_by_popularity
 from hemline.cli.bench_grpc import add_verb_grpc
 from hemline.cli.bench_retrieval import add_verb_retrieval
 from hemline.cli.bench_upserts import add_verb_upserts
-from hemline.cli.cluster import add_backing
+from hemline.cli.cluster import add_backing, add_shape
 from hemline.cli.verb import Args, Verbs, add_gateway, add_verb, console, print_json
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ def add_verbs(verbs: Verbs) -> None:
     )
     serve.add_argument("--connections", type=int, default=8, help="default: %(default)s")
     serve.add_argument("--seed", type=int, default=1, help="of users and arrivals")
-    serve.add_argument(
-        "--split", action="store_true", help="when a cluster must be started: as `up --split`"
-    )
+    add_shape(serve)
     add_backing(serve)
     add_gateway(serve)
     serve.set_defaults(timeout=1.0)

@@ -39,6 +39,7 @@ def cluster_to_measure(args: Args) -> Iterator[tuple[str, Credentials]]:
         home=args.home,
         base_port=0,
         split=args.split,
+        gateways=args.gateways,
         kafka=args.kafka,
         redis=args.redis,
         prometheus=args.prometheus,

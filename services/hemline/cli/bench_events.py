@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hemline.cli.bench_cluster import cluster_to_measure, item_ids_by_popularity, machine, say
-from hemline.cli.cluster import add_backing
+from hemline.cli.cluster import add_backing, add_shape
 from hemline.cli.verb import Args, Verbs, add_gateway, add_home, add_verb, console, print_json
 
 
@@ -45,9 +45,7 @@ def add_verbs(inner: Verbs) -> None:
     replay.set_defaults(gateway="", tls_ca="", tls_client_cert="", tls_client_key="")
     for verb in (events, replay):
         verb.add_argument("--seed", type=int, default=1, help="of users and arrivals")
-        verb.add_argument(
-            "--split", action="store_true", help="when a cluster must be started: as `up --split`"
-        )
+        add_shape(verb)
         add_backing(verb)
 
 

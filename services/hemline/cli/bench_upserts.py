@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hemline.cli.bench_cluster import cluster_to_measure, machine, say
-from hemline.cli.cluster import add_backing
+from hemline.cli.cluster import add_backing, add_shape
 from hemline.cli.verb import Args, Verbs, add_gateway, add_verb, console, print_json
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ def add_verb_upserts(inner: Verbs) -> None:
         parser.add_argument(
             flag, type=type(default), default=default, help=f"{what} (default: {default:g})"
         )
-    parser.add_argument(
-        "--split", action="store_true", help="when a cluster must be started: as `up --split`"
-    )
+    add_shape(parser)
     add_backing(parser)
     add_gateway(parser)
 

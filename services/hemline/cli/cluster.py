@@ -26,24 +26,14 @@ def add_verbs(verbs: Verbs) -> None:
         "--detach", action="store_true", help="return once everything is healthy; see `down`"
     )
     up.add_argument(
-        "--split", action="store_true", help="retrieval and reranker as processes of their own"
-    )
-    up.add_argument(
         "--base-port",
         type=int,
         default=7100,
         metavar="N",
         help="the gateway's port; the others lie up to 193 above (0: free ones; default: 7100)",
     )
-    up.add_argument(
-        "--gateways",
-        type=_gateways,
-        default=0,
-        metavar="N",
-        help="so many gateways behind one HAProxy, each answers on a core of its own; it refuses "
-        "at a lower price what is too much (default: one, and no HAProxy)",
-    )
     up.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="of Triton's models")
+    add_shape(up)
     add_backing(up)
     up.add_argument(
         "--tls",
@@ -72,6 +62,21 @@ def add_verbs(verbs: Verbs) -> None:
         "hemline status --json",
     )
     add_home(status)
+
+
+def add_shape(verb: argparse.ArgumentParser) -> None:
+    """Flags of how many processes a cluster is, for `up` and the verbs that may start one."""
+    verb.add_argument(
+        "--split", action="store_true", help="retrieval and reranker as processes of their own"
+    )
+    verb.add_argument(
+        "--gateways",
+        type=_gateways,
+        default=0,
+        metavar="N",
+        help="so many gateways behind one HAProxy, each answers on a core of its own; it refuses "
+        "at a lower price what is too much (default: one, and no HAProxy)",
+    )
 
 
 def add_backing(verb: argparse.ArgumentParser) -> None:
