@@ -102,6 +102,9 @@ def run_as_long_as_the_profile(environment: Environment, **_: Any) -> None:
     options.num_users = options.spawn_rate = options.senders
     if not isinstance(environment.runner, WorkerRunner):
         options.run_time = options.run_time or int(options.seconds + 1)
+        # gevent's clock stands while nobody waits: the limit would count from before the imports,
+        # and on a busy machine be over before the first call.
+        gevent.get_hub().loop.update_now()
 
 
 class Sender(User):
