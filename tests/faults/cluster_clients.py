@@ -1,7 +1,8 @@
 """Honest clients of a whole cluster: clicks and Recommends at a steady rate, whatever comes back.
 
-A client knows both gateways, takes them in turn, and asks the other one when the first refuses or
-says nothing for TRY_S. Whatever is due is sent when it is due: a slow answer delays nobody else.
+A client knows both gateways, takes them in turn, and asks the other one when the first fails or
+says nothing for TRY_S; one that has too much to do is asked again a little later, within that time.
+Whatever is due is sent when it is due: a slow answer delays nobody else.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from hemline.wire import EVENT_KINDS
 
 TRY_S = 1.5  # patience with one gateway
 TRIES = 2  # of one Recommend
+FULL_S = 0.1  # until a gateway with too much to do is asked again, and twice as long after each
 K = 10
 HEART = 0.95  # a client tries a click again with this probability, otherwise it gives up
 EVENT_RETRY_S = 0.1  # and twice as long after each try, up to
@@ -129,7 +131,7 @@ class Clients:
         at, gateways, error = time.monotonic(), self._in_turn(), ""
         for _ in range(TRIES):
             try:
-                answer = await next(gateways).recommend(user_id)
+                answer = await _try(next(gateways), user_id)
             except grpc.aio.AioRpcError as failed:
                 error += f"{failed.code().name} "
                 continue
@@ -155,6 +157,19 @@ class Clients:
         while True:
             yield self.gateways[turn % len(self.gateways)]
             turn += 1
+
+
+async def _try(gateway: Gateway, user_id: str) -> RecommendResponse:
+    ends, pause_s = time.monotonic() + TRY_S, FULL_S
+    while True:
+        try:
+            return await gateway.recommend(user_id, ends - time.monotonic())
+        except grpc.aio.AioRpcError as failed:
+            full = failed.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            if not full or time.monotonic() + pause_s > ends:
+                raise
+        await asyncio.sleep(pause_s)
+        pause_s *= 2
 
 
 class Freezes:
