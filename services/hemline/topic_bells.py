@@ -11,10 +11,12 @@ rarely.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import select
 import stat
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -34,6 +36,7 @@ class Bell:
         self._look_s = look_s
         self._path = folder / uuid.uuid4().hex
         self._pipe: int | None = None
+        self._closing = threading.Lock()  # a number that is closed may be another file's at once
         hidden = folder / f".{self._path.name}"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -61,17 +64,19 @@ class Bell:
 
     def ring(self) -> None:
         """Wake this reader."""
-        if self._pipe is not None:
-            with contextlib.suppress(BlockingIOError):  # full: it has been rung
-                os.write(self._pipe, _RUNG)
+        with self._closing:
+            if self._pipe is not None:
+                with contextlib.suppress(BlockingIOError):  # full: it has been rung
+                    os.write(self._pipe, _RUNG)
 
     def close(self) -> None:
         """Take it down."""
-        if self._pipe is not None:
-            os.close(self._pipe)
-            self._pipe = None
-            with contextlib.suppress(OSError):
-                self._path.unlink()
+        with self._closing:
+            if self._pipe is not None:
+                os.close(self._pipe)
+                self._pipe = None
+                with contextlib.suppress(OSError):
+                    self._path.unlink()
 
 
 def ring_all(folder: Path) -> None:
@@ -85,9 +90,10 @@ def ring_all(folder: Path) -> None:
 def _ring(bell: Path) -> None:
     try:
         pipe = os.open(bell, os.O_WRONLY | os.O_NONBLOCK)
-    except OSError:  # ENXIO: nobody has it open
-        with contextlib.suppress(OSError):
-            bell.unlink()
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # nobody has it open
+            with contextlib.suppress(OSError):
+                bell.unlink()
         return
     try:
         if stat.S_ISFIFO(os.fstat(pipe).st_mode):

@@ -82,6 +82,28 @@ def test_a_bell_that_is_closed_is_gone(tmp_path: Path) -> None:
     bell.ring()
 
 
+def test_a_bell_may_be_rung_while_it_is_closed_and_rings_in_no_other_file(tmp_path: Path) -> None:
+    bells = [Bell(tmp_path / "events") for _ in range(300)]
+
+    def ring() -> None:
+        for bell in bells:
+            for _ in range(20):
+                bell.ring()
+
+    ringing = [threading.Thread(target=ring) for _ in range(2)]
+    for thread in ringing:
+        thread.start()
+    others = []
+    for number, bell in enumerate(bells):  # each file gets the number of the pipe just closed
+        bell.close()
+        others.append((tmp_path / str(number)).open("wb"))
+    for thread in ringing:
+        thread.join(PATIENCE_S)
+    for other in others:
+        other.close()
+    assert not any(path.stat().st_size for path in tmp_path.iterdir() if path.is_file())
+
+
 def test_nobody_ever_read_the_topic(tmp_path: Path) -> None:
     ring_all(tmp_path / "nobody")
 
