@@ -9,6 +9,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from hemline.cli.__main__ import parser
+from hemline.errors import InvalidInputError
 from hemline.front_config import (
     BURST,
     NO_GATEWAY,
@@ -19,6 +20,8 @@ from hemline.front_config import (
 )
 from hemline.front_metrics import RELABELLED
 from hemline.gate import FEW, FEWER
+from hemline.local.certificates import make_certificates
+from hemline.local.front_server import front_spec
 from hemline.local.ports import MOST_GATEWAYS, Ports
 from hemline.local.prometheus_server import scrape_config
 from promql import metric_names, rules
@@ -59,6 +62,14 @@ def test_with_tls_every_connection_is_mutual_and_without_none_is() -> None:
     (every_server,) = re.findall(r"default-server (.*)", text)
     assert "ssl crt /c.pem ca-file /ca.pem verify required verifyhost gateway.test" in every_server
     assert "proto h2" not in text, "HTTP/2 is agreed on, not taken for granted"
+
+
+def test_certificates_that_haproxy_would_not_believe_are_refused_at_the_start(
+    tmp_path: Path,
+) -> None:
+    made = make_certificates(tmp_path / "tls", hosts=["127.0.0.1"])
+    with pytest.raises(InvalidInputError, match=r"server.pem is for no name, .*--host localhost"):
+        front_spec(Path("haproxy"), Ports(7100, behind=2), made, tmp_path / "front")
 
 
 def frames(call: bytes) -> list[tuple[int, int, int, bytes]]:

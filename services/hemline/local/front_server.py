@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
+from hemline.errors import InvalidInputError
 from hemline.front_config import FrontTls, front_config
 from hemline.local.certificates import Certificates
 from hemline.local.child import ChildSpec
@@ -12,6 +14,7 @@ from hemline.local.debian_package import installed_program
 from hemline.local.ports import Ports
 
 HOST = "127.0.0.1"
+NAME = "localhost"  # in the certificate of the gateways, of which HAProxy compares names alone
 
 
 def install_haproxy() -> Path:
@@ -21,7 +24,8 @@ def install_haproxy() -> Path:
 
 def front_spec(haproxy: Path, ports: Ports, tls: Certificates | None, folder: Path) -> ChildSpec:
     """How to run it before the gateways of `ports`. folder: for its settings; with `tls` it holds
-    private keys, and is its owner's alone."""
+    private keys, and is its owner's alone. Raises InvalidInputError for certificates that HAProxy
+    would not believe."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     address, metrics = f"{HOST}:{ports.gateway}", f"{HOST}:{ports.metrics(ports.gateway)}"
@@ -43,12 +47,29 @@ def _keys(tls: Certificates | None, folder: Path) -> FrontTls | None:
     if tls is None:
         return None
     ours, shown = tls.server, tls.client
+    _check_name(ours.cert)
     pairs = {"server": (ours.cert, ours.key), "client": (shown.cert, shown.key)}
     for name, files in pairs.items():
         both = b"".join(file.read_bytes() for file in files if file is not None)
         with os.fdopen(os.open(folder / f"{name}.pem", _REPLACED, 0o600), "wb") as pem:
             pem.write(both)
-    return FrontTls(folder / "server.pem", folder / "client.pem", tls.ca.resolve(), "localhost")
+    return FrontTls(folder / "server.pem", folder / "client.pem", tls.ca.resolve(), NAME)
+
+
+def _check_name(certificate: Path) -> None:
+    from cryptography import x509
+
+    found = x509.load_pem_x509_certificates(certificate.read_bytes())[0].extensions
+    names: list[str] = []
+    with suppress(x509.ExtensionNotFound):
+        others = found.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = others.get_values_for_type(x509.DNSName)
+    if NAME not in names:
+        raise InvalidInputError(
+            "tls",
+            f"{certificate} is for {', '.join(names) or 'no name'}, and the HAProxy before several "
+            f"gateways wants {NAME}: `hemline certs DIR --host {NAME} --host {HOST}`",
+        )
 
 
 _REPLACED = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
