@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from k8s_objects import name_of, render
 from promql import FOREIGN, ROOT, alerts, exported_names, metric_names
 
 RUNBOOK = ROOT / "docs" / "runbook.md"
@@ -33,6 +34,18 @@ def test_the_runbook_asks_prometheus_only_for_what_exists(tmp_path: Path) -> Non
     assert len(queries) > 10
     for query in (line for block in queries for line in block.splitlines() if line.strip()):
         assert metric_names(query) <= exist, query
+
+
+def test_the_runbook_asks_the_cluster_only_for_what_it_has() -> None:
+    short = {"deploy": "Deployment", "statefulset": "StatefulSet", "svc": "Service"}
+    exist = {name_of(found) for found in render("overlays/cpu")}
+    asked = re.findall(
+        rf"kubectl -n hemline [^`]*?\b({'|'.join(short)})/([\w-]+)", RUNBOOK.read_text()
+    )
+    asked += re.findall(r"rollout restart (deployment)/([\w-]+)", RUNBOOK.read_text())
+    assert len(asked) > 8
+    named = {f"{short.get(kind, 'Deployment')} {name}" for kind, name in asked}
+    assert named <= exist, named - exist
 
 
 def test_the_table_of_metrics_is_current(tmp_path: Path) -> None:
