@@ -3,7 +3,7 @@
 A gateway answers on one core. HAProxy before N of them gives each call to the one with the fewest
 under way, asks another when one has died, and sends nothing to one that drains. A gateway that has
 to refuse needs C-core, Python and its interpreter's lock for it, 0.11 ms of the core that answers;
-HAProxy needs a fifth of that, on any core.
+HAProxy needs a third of that, on any core.
 
 It refuses as `hemline.gate` does, and for its reasons: bursts are let in; when one was too large,
 few are let in at a time, until for CROWD_MS nobody had to be refused, and fewer while most are.
