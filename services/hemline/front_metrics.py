@@ -25,10 +25,8 @@ def _when(backend: str, label: str, value: str) -> dict[str, object]:
 def _refusals(backend: str, code: str) -> list[dict[str, object]]:
     said = {"method": RECOMMEND.removeprefix("/"), "code": code, "job": "hemline-gateway"}
     rules = [_when(backend, label, value) for label, value in said.items()]
-    return [
-        *rules,
-        _when(backend, "__name__", "hemline_requests_total"),
-    ]  # others look for the name
+    # The name is last, for it is what the others look for.
+    return [*rules, _when(backend, "__name__", "hemline_requests_total")]
 
 
 RELABELLED: list[dict[str, object]] = [

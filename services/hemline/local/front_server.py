@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from hemline.local.certificates import Certificates
 from hemline.local.child import ChildSpec
 from hemline.local.debian_package import installed_program
 from hemline.local.ports import Ports
+from hemline.local.private_file import write_private
 
 HOST = "127.0.0.1"
 NAME = "localhost"  # in the certificate of the gateways, of which HAProxy compares names alone
@@ -26,14 +26,12 @@ def front_spec(haproxy: Path, ports: Ports, tls: Certificates | None, folder: Pa
     """How to run it before the gateways of `ports`. folder: for its settings; with `tls` it holds
     private keys, and is its owner's alone. Raises InvalidInputError for certificates that HAProxy
     would not believe."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
     address, metrics = f"{HOST}:{ports.gateway}", f"{HOST}:{ports.metrics(ports.gateway)}"
     servers = [
         f"server gateway-{place} {HOST}:{port}" for place, port in enumerate(ports.gateways, 1)
     ]
     settings = folder / "haproxy.cfg"
-    settings.write_text(front_config(address, metrics, servers, _keys(tls, folder)))
+    write_private(settings, front_config(address, metrics, servers, _keys(tls, folder)))
     return ChildSpec(
         name="front",
         argv=(str(haproxy), "-db", "-f", str(settings)),
@@ -50,9 +48,8 @@ def _keys(tls: Certificates | None, folder: Path) -> FrontTls | None:
     _check_name(ours.cert)
     pairs = {"server": (ours.cert, ours.key), "client": (shown.cert, shown.key)}
     for name, files in pairs.items():
-        both = b"".join(file.read_bytes() for file in files if file is not None)
-        with os.fdopen(os.open(folder / f"{name}.pem", _REPLACED, 0o600), "wb") as pem:
-            pem.write(both)
+        both = "".join(file.read_text() for file in files if file is not None)
+        write_private(folder / f"{name}.pem", both)
     return FrontTls(folder / "server.pem", folder / "client.pem", tls.ca.resolve(), NAME)
 
 
@@ -70,6 +67,3 @@ def _check_name(certificate: Path) -> None:
             f"{certificate} is for {', '.join(names) or 'no name'}, and the HAProxy before several "
             f"gateways wants {NAME}: `hemline certs DIR --host {NAME} --host {HOST}`",
         )
-
-
-_REPLACED = os.O_WRONLY | os.O_CREAT | os.O_TRUNC

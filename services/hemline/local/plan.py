@@ -76,7 +76,7 @@ def plan_cluster(
     }
     log = ["--releases", str(releases), "--log", backing.log]
     stores = [*log, "--users", backing.users]
-    live = ["--snapshots", str(backing.snapshots)] if backing.snapshots else []
+    live = _snapshots(backing)
     encoders = ["--triton", where["triton_grpc"], *_calling(tls)]
     specs = [*backing.servers]
     specs.append(_triton(release, triton, ports, where["triton_grpc"], where["triton_http"]))
@@ -90,15 +90,14 @@ def plan_cluster(
     for name, flags in (("updater", [*stores, *encoders]), ("indexer", [*log, *encoders])):
         specs.append(_service(name, name, getattr(ports, name), flags, tls, backing.env))
     # On one's own machine, grpcurl and the like may ask the gateway what it offers.
-    flags = [*stores, *encoders, *apart, *live, "--reflection", "true"]
+    flags = [*stores, *encoders, *apart, "--reflection", "true"]
     flags += ["--api-keys", str(api_keys)] if api_keys else []
     flags += ["--photos", str(photos)] if photos else []
     for place, port in enumerate(ports.gateways, 1):
         name = f"gateway-{place}" if ports.behind else "gateway"
         env = {**TAKER_READS, **backing.env}
-        # Each remembers how far it got; what the others know it reads for itself.
-        alone = ["--snapshots", f"{live[1]}-{place}"] if ports.behind and live else []
-        specs.append(_service(name, "gateway", port, [*flags, *alone], tls, env))
+        live = _snapshots(backing, f"-{place}" if ports.behind else "")
+        specs.append(_service(name, "gateway", port, [*flags, *live], tls, env))
     specs += [spec for spec in (front, prometheus) if spec is not None]
     return Cluster(
         tuple(specs),
@@ -107,6 +106,11 @@ def plan_cluster(
         split=split,
         tls=str(tls.folder) if tls else "",
     )
+
+
+def _snapshots(backing: Backing, of: str = "") -> list[str]:
+    """Flags for a process that remembers how far it got; of: tells it from its like."""
+    return ["--snapshots", f"{backing.snapshots}{of}"] if backing.snapshots else []
 
 
 def _service(

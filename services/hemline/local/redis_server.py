@@ -13,12 +13,12 @@ read: other users of the machine have no business in shoppers' histories.
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 
 from hemline.local.child import ChildSpec
 from hemline.local.debian_package import installed_program
+from hemline.local.private_file import write_private
 
 HOST = "127.0.0.1"
 
@@ -35,7 +35,7 @@ def redis_spec(server: Path, port: int, folder: Path, max_memory: str = "0") -> 
     is dropped: the updater waits, and Recommend goes on with the states there are.
     """
     settings = folder / "redis.conf"
-    _write_private(settings, redis_settings(port, folder, redis_password(folder), max_memory))
+    write_private(settings, redis_settings(port, folder, redis_password(folder), max_memory))
     return ChildSpec(
         name="redis",
         argv=(str(server), str(settings)),
@@ -65,15 +65,5 @@ def redis_password(folder: Path) -> str:
     """The password of the Redis kept in `folder`; made with it, and the same from then on."""
     path = folder / "password"
     if not path.exists():
-        _write_private(path, secrets.token_urlsafe(24))
+        write_private(path, secrets.token_urlsafe(24))
     return path.read_text()
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Replace a file whole; only its owner may read it, or what else is in its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.parent.chmod(0o700)
-    staging = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    staging.replace(path)
